@@ -1,0 +1,257 @@
+//! Image formats: recognised by content, opened, decoded. Dispatch only; each codec is a file of its own.
+
+mod jpeg;
+mod png;
+mod webp;
+
+use crate::exif::Orientation;
+use crate::{Code, Error, Limits, Mode, Result};
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident $text:literal $is_image:literal;)*) => {
+        /// What a file is by its first bytes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// The name as messages have it.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $text,)* } }
+
+            /// Whether it is a format for pictures.
+            #[must_use]
+            pub const fn is_image(self) -> bool { match self { $(Self::$variant => $is_image,)* } }
+        }
+    };
+}
+
+kinds! {
+    /// JPEG (T.81).
+    Jpeg "jpeg" true;
+    /// PNG.
+    Png "png" true;
+    /// WebP.
+    Webp "webp" true;
+    /// GIF.
+    Gif "gif" true;
+    /// Windows bitmap.
+    Bmp "bmp" true;
+    /// TIFF.
+    Tiff "tiff" true;
+    /// AVIF.
+    Avif "avif" true;
+    /// HEIF with HEVC, as telephones write it.
+    Heic "heic" true;
+    /// JPEG XL.
+    Jxl "jxl" true;
+    /// JPEG 2000.
+    Jpeg2000 "jpeg2000" true;
+    /// Photoshop.
+    Psd "psd" true;
+    /// Windows icon.
+    Ico "ico" true;
+    /// Scalable Vector Graphics.
+    Svg "svg" true;
+    /// A web page.
+    Html "html" false;
+    /// XML of no known kind.
+    Xml "xml" false;
+    /// JSON.
+    Json "json" false;
+    /// A zip archive.
+    Zip "zip" false;
+    /// gzip data.
+    Gzip "gzip" false;
+    /// A PDF document.
+    Pdf "pdf" false;
+}
+
+/// Recognises a format by its first bytes (32 suffice, but for SVG and HTML behind comments).
+#[must_use]
+pub fn detect(bytes: &[u8]) -> Option<Kind> {
+    let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
+    let kind = if at(0, b"\xFF\xD8\xFF") {
+        Kind::Jpeg
+    } else if at(0, b"\x89PNG\r\n\x1A\n") {
+        Kind::Png
+    } else if at(0, b"RIFF") && at(8, b"WEBP") {
+        Kind::Webp
+    } else if at(0, b"GIF87a") || at(0, b"GIF89a") {
+        Kind::Gif
+    } else if at(0, b"BM") && at(6, &[0; 4]) {
+        Kind::Bmp
+    } else if at(0, b"II*\0") || at(0, b"MM\0*") || at(0, b"II+\0") || at(0, b"MM\0+") {
+        Kind::Tiff
+    } else if at(4, b"ftypavif") || at(4, b"ftypavis") {
+        Kind::Avif
+    } else if at(4, b"ftyphei") || at(4, b"ftyphev") || at(4, b"ftypmif1") || at(4, b"ftypmsf1") {
+        Kind::Heic
+    } else if at(0, b"\xFF\x0A") || at(0, b"\0\0\0\x0CJXL \r\n\x87\n") {
+        Kind::Jxl
+    } else if at(0, b"\0\0\0\x0CjP  \r\n\x87\n") || at(0, b"\xFF\x4F\xFF\x51") {
+        Kind::Jpeg2000
+    } else if at(0, b"8BPS") {
+        Kind::Psd
+    } else if at(0, b"\0\0\x01\0") {
+        Kind::Ico
+    } else if at(0, b"PK\x03\x04") || at(0, b"PK\x05\x06") {
+        Kind::Zip
+    } else if at(0, b"\x1F\x8B") {
+        Kind::Gzip
+    } else if at(0, b"%PDF-") {
+        Kind::Pdf
+    } else {
+        return detect_text(bytes);
+    };
+    Some(kind)
+}
+
+fn detect_text(bytes: &[u8]) -> Option<Kind> {
+    let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).trim_ascii_start();
+    let starts = |magic: &[u8]| text.get(..magic.len()).is_some_and(|start| start.eq_ignore_ascii_case(magic));
+    if starts(b"<svg") {
+        Some(Kind::Svg)
+    } else if starts(b"<!doctype html") || starts(b"<html") || starts(b"<head") || starts(b"<body") {
+        Some(Kind::Html)
+    } else if starts(b"<?xml") {
+        let head = &text[..text.len().min(1024)];
+        Some(if head.windows(4).any(|four| four == b"<svg") { Kind::Svg } else { Kind::Xml })
+    } else if starts(b"{\"") || starts(b"[{") {
+        Some(Kind::Json)
+    } else {
+        None
+    }
+}
+
+/// An image whose header was read and found within the limits.
+pub(crate) enum Image<'a> {
+    Jpeg(jpeg::Image<'a>),
+    Png(Box<png::Image<'a>>),
+    Webp(webp::Image<'a>),
+}
+
+impl<'a> Image<'a> {
+    /// Recognises the format and reads the header.
+    pub(crate) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+        let image = match detect(bytes) {
+            Some(Kind::Jpeg) => Self::Jpeg(jpeg::Image::open(bytes, limits)?),
+            Some(Kind::Png) => Self::Png(Box::new(png::Image::open(bytes)?)),
+            Some(Kind::Webp) => Self::Webp(webp::Image::open(bytes)?),
+            Some(kind) if kind.is_image() => {
+                let detail = format!("expected JPEG, PNG or WebP, got {}", kind.as_str());
+                return Err(Error::new(Code::UnsupportedFormat, detail));
+            }
+            kind => {
+                let found = kind.map_or_else(
+                    || format!("{} bytes of no known format", bytes.len()),
+                    |kind| kind.as_str().to_owned(),
+                );
+                return Err(Error::new(Code::NotAnImage, format!("expected an image, got {found}")));
+            }
+        };
+        let (width, height) = image.size();
+        let pixels = width as u64 * height as u64;
+        if pixels > limits.pixels {
+            let detail = format!("{width} x {height} is {pixels} pixels, the limit is {}", limits.pixels);
+            return Err(Error::new(Code::LimitPixels, detail));
+        }
+        Ok(image)
+    }
+
+    /// (width, height) as coded.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        match self {
+            Self::Jpeg(image) => image.size(),
+            Self::Png(image) => image.size(),
+            Self::Webp(image) => image.size(),
+        }
+    }
+
+    /// How the picture is to be turned, from its EXIF block.
+    pub(crate) fn orientation(&self) -> Orientation {
+        let block = match self {
+            Self::Jpeg(image) => image.exif(),
+            Self::Png(image) => image.exif(),
+            Self::Webp(image) => image.exif(),
+        };
+        block.map_or(Orientation::Upright, Orientation::from_tiff)
+    }
+
+    /// Bytes that decoding needs beside the caller's buffers, an upper bound for the whole picture.
+    pub(crate) fn working_bytes(&self, mode: Mode) -> usize {
+        match self {
+            Self::Jpeg(image) => image.working_bytes(mode),
+            Self::Png(image) => image.working_bytes(),
+            Self::Webp(image) => image.working_bytes(mode),
+        }
+    }
+
+    /// Chooses a smaller size to decode at, such that `covers` holds of it; returns (width, height). JPEG alone has any.
+    pub(crate) fn draft(&mut self, covers: impl Fn(usize, usize) -> bool) -> (usize, usize) {
+        match self {
+            Self::Jpeg(image) => image.draft(covers),
+            Self::Png(_) | Self::Webp(_) => self.size(),
+        }
+    }
+
+    /// Decodes into `out`: rows without gaps, `mode.channels()` bytes a pixel. `scratch` is any buffer, for conversions.
+    pub(crate) fn decode_into(
+        self,
+        mode: Mode,
+        keep_truncated: bool,
+        out: &mut [u8],
+        scratch: &mut Vec<u8>,
+    ) -> Result<()> {
+        match self {
+            Self::Jpeg(image) => image.decode_into(mode, keep_truncated, out, scratch),
+            Self::Png(image) => image.decode_into(mode, out, scratch),
+            Self::Webp(image) => image.decode_into(mode, out, scratch),
+        }
+    }
+}
+
+/// The first `length` bytes of a buffer that is made to hold them; what they contain is left from before.
+pub(crate) fn room(buffer: &mut Vec<u8>, length: usize) -> Result<&mut [u8]> {
+    if buffer.len() < length {
+        let more = length - buffer.len();
+        if buffer.try_reserve_exact(more).is_err() {
+            return Err(Error::new(Code::LimitMemory, format!("{length} bytes could not be allocated")));
+        }
+        buffer.resize(length, 0);
+    }
+    Ok(&mut buffer[..length])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_are_told_by_content() {
+        let cases: [(&[u8], Option<Kind>); 10] = [
+            (b"\xFF\xD8\xFF\xE0", Some(Kind::Jpeg)),
+            (b"\x89PNG\r\n\x1A\n....", Some(Kind::Png)),
+            (b"RIFF\x10\0\0\0WEBPVP8 ", Some(Kind::Webp)),
+            (b"RIFF\x10\0\0\0WAVEfmt ", None),
+            (b"GIF89a", Some(Kind::Gif)),
+            (b" \n<!DOCTYPE HTML>", Some(Kind::Html)),
+            (b"<?xml version='1.0'?><svg>", Some(Kind::Svg)),
+            (b"<?xml version='1.0'?><Error>", Some(Kind::Xml)),
+            (b"", None),
+            (b"\0\0\0\0", None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(detect(bytes), expected, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_decoded_says_what_it_is() {
+        let error = |bytes| Image::open(bytes, &Limits::default()).err();
+        let gif = error(b"GIF89a......").map(|error| (error.code(), error.detail().to_owned()));
+        assert_eq!(gif, Some((Code::UnsupportedFormat, "expected JPEG, PNG or WebP, got gif".to_owned())));
+        assert_eq!(error(b"<html>").map(|error| error.code()), Some(Code::NotAnImage));
+        assert_eq!(error(b"").map(|error| error.code()), Some(Code::NotAnImage));
+    }
+}

@@ -1,0 +1,91 @@
+//! PNG: 8 bits a channel by Pillow's rules, except 16-bit grey, of which the high byte is taken (Pillow clips it to white).
+
+use std::io::{Cursor, ErrorKind};
+
+use png::{BitDepth, ColorType, DecodingError, Reader, Transformations};
+
+use super::room;
+use crate::{Code, Error, Mode, Result, color};
+
+pub(crate) struct Image<'a> {
+    reader: Reader<Cursor<&'a [u8]>>,
+    total_bytes: usize,
+}
+
+/// Bound on what the decoder allocates for itself: a row or two and ancillary chunks.
+const DECODER_BYTES: usize = 64 << 20;
+
+fn refused(error: &DecodingError) -> Error {
+    let code = match error {
+        DecodingError::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => Code::TruncatedImage,
+        DecodingError::IoError(_) | DecodingError::Format(_) => Code::CorruptImage,
+        DecodingError::LimitsExceeded => Code::LimitMemory,
+        DecodingError::Parameter(_) => Code::Internal,
+    };
+    Error::new(code, error.to_string())
+}
+
+impl<'a> Image<'a> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self> {
+        let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), png::Limits { bytes: DECODER_BYTES });
+        decoder.set_ignore_text_chunk(true);
+        decoder.set_ignore_iccp_chunk(true);
+        // Palettes and fewer than 8 bits to 8, tRNS to alpha, 16 bits to their high byte.
+        decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
+        let reader = decoder.read_info().map_err(|error| refused(&error))?;
+        let (width, height) = reader.info().size();
+        if width == 0 || height == 0 {
+            return Err(Error::new(Code::InvalidSize, format!("{width} x {height}")));
+        }
+        Ok(Self { reader, total_bytes: bytes.len() })
+    }
+
+    pub(super) fn size(&self) -> (usize, usize) {
+        let (width, height) = self.reader.info().size();
+        (width as usize, height as usize)
+    }
+
+    pub(super) fn exif(&self) -> Option<&[u8]> {
+        self.reader.info().exif_metadata.as_deref()
+    }
+
+    pub(super) fn working_bytes(&self) -> usize {
+        let (width, height) = self.size();
+        width * height * 4 + self.total_bytes.min(DECODER_BYTES)
+    }
+
+    pub(super) fn decode_into(mut self, mode: Mode, out: &mut [u8], scratch: &mut Vec<u8>) -> Result<()> {
+        let (color_type, depth) = self.reader.output_color_type();
+        if depth != BitDepth::Eight {
+            return Err(Error::new(Code::Internal, format!("{depth:?} bits a sample after expansion")));
+        }
+        let convert: fn(&[u8], &mut [u8]) = match (color_type, mode) {
+            (ColorType::Grayscale, Mode::Grey) | (ColorType::Rgb, Mode::Rgb) | (ColorType::Rgba, Mode::Rgba) => {
+                return self.read(out);
+            }
+            (ColorType::Grayscale, Mode::Rgb) => color::grey_to_rgb,
+            (ColorType::Grayscale, Mode::Rgba) => color::grey_to_rgba,
+            (ColorType::GrayscaleAlpha, Mode::Grey) => color::grey_alpha_to_grey,
+            (ColorType::GrayscaleAlpha, Mode::Rgb) => color::grey_alpha_to_rgb,
+            (ColorType::GrayscaleAlpha, Mode::Rgba) => color::grey_alpha_to_rgba,
+            (ColorType::Rgb, Mode::Grey) => color::rgb_to_grey,
+            (ColorType::Rgb, Mode::Rgba) => color::rgb_to_rgba,
+            (ColorType::Rgba, Mode::Grey) => color::rgba_to_grey,
+            (ColorType::Rgba, Mode::Rgb) => color::rgba_to_rgb,
+            (ColorType::Indexed, _) => {
+                return Err(Error::new(Code::Internal, "indexed colours after expansion"));
+            }
+        };
+        let (width, height) = self.size();
+        let expanded = room(scratch, width * height * color_type.samples())?;
+        self.read(expanded)?;
+        convert(expanded, out);
+        Ok(())
+    }
+
+    /// Decodes the default image and reads on to the end chunk, so that a file cut after its pixels is found out.
+    fn read(&mut self, out: &mut [u8]) -> Result<()> {
+        self.reader.next_frame(out).map_err(|error| refused(&error))?;
+        self.reader.finish().map_err(|error| refused(&error))
+    }
+}

@@ -1,0 +1,51 @@
+//! Why a JPEG was refused.
+
+use std::fmt;
+
+/// Whose fault a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The data is damaged.
+    Corrupt,
+    /// The data ends too early.
+    Truncated,
+    /// A JPEG process that is not decoded.
+    Unsupported,
+    /// Memory could not be had.
+    OutOfMemory,
+    /// The caller's buffer or pixel format does not fit the image.
+    Parameter,
+}
+
+/// A refusal, with libjpeg-turbo's own words where it spoke.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// What is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}

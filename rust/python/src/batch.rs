@@ -1,0 +1,193 @@
+//! `Decoder`: convert arguments, check buffers, release the GIL, call the core, map errors.
+
+use std::sync::atomic::Ordering;
+
+use numpy::PyArrayMethods;
+use pixcrawler_core::batch::{self, Context, Member};
+use pixcrawler_core::{Filter, Fit, Mode, Options, Resize};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::buffers::{Buffer, Slots, empty_image};
+use crate::directory::{Directory, PyLimits};
+use crate::{errors, pool};
+
+type Item = (Buffer, u64, Py<Directory>, usize);
+
+fn member((buffer, offset, directory, index): &Item) -> PyResult<Member<'_>> {
+    let directory = &directory.get().inner;
+    if *index >= directory.len() {
+        return Err(PyValueError::new_err(format!("member {index} of {}", directory.len())));
+    }
+    Ok(Member { buffer: buffer.bytes()?, offset: *offset, directory, index: *index })
+}
+
+fn members(items: &[Item]) -> PyResult<Vec<Member<'_>>> {
+    items.iter().map(member).collect()
+}
+
+/// Inflates, decodes, orients and resizes batches of members, in parallel, with one set of options.
+#[pyclass(frozen, module = "pixcrawler._native")]
+pub(crate) struct Decoder {
+    context: Context,
+    threads: usize,
+}
+
+#[pymethods]
+#[allow(clippy::needless_pass_by_value, reason = "pyo3 hands converted arguments over by value")]
+impl Decoder {
+    #[new]
+    #[pyo3(signature = (*, mode, image_size, resize_mode, interpolation, apply_exif, draft, keep_truncated, limits, threads, working_bytes))]
+    #[allow(
+        clippy::too_many_arguments,
+        clippy::fn_params_excessive_bools,
+        reason = "keyword arguments of a Python constructor"
+    )]
+    fn new(
+        mode: &str,
+        image_size: Option<(usize, usize)>,
+        resize_mode: &str,
+        interpolation: &str,
+        apply_exif: bool,
+        draft: bool,
+        keep_truncated: bool,
+        limits: PyLimits,
+        threads: usize,
+        working_bytes: usize,
+    ) -> PyResult<Self> {
+        let unknown = |name: &str, value: &str, known: &str| {
+            PyValueError::new_err(format!("{name} must be one of {known}, not {value:?}"))
+        };
+        let mode = match mode {
+            "L" => Mode::Grey,
+            "RGB" => Mode::Rgb,
+            "RGBA" => Mode::Rgba,
+            _ => return Err(unknown("mode", mode, "'RGB', 'L', 'RGBA'")),
+        };
+        let fit = match resize_mode {
+            "stretch" => Fit::Stretch,
+            "crop" => Fit::Crop,
+            "pad" => Fit::Pad,
+            _ => return Err(unknown("resize_mode", resize_mode, "'stretch', 'crop', 'pad'")),
+        };
+        let filter = match interpolation {
+            "nearest" => Filter::Nearest,
+            "bilinear" => Filter::Bilinear,
+            "bicubic" => Filter::Bicubic,
+            "lanczos" => Filter::Lanczos,
+            _ => return Err(unknown("interpolation", interpolation, "'nearest', 'bilinear', 'bicubic', 'lanczos'")),
+        };
+        if threads == 0 {
+            return Err(PyValueError::new_err("threads must be at least 1"));
+        }
+        if image_size.is_some_and(|(height, width)| height == 0 || width == 0 || height.max(width) > 65_535) {
+            return Err(PyValueError::new_err("image_size must be from 1 to 65535 pixels a side"));
+        }
+        let resize = image_size.map(|(height, width)| Resize { height, width, fit, filter });
+        let options = Options { mode, resize, apply_exif, draft, keep_truncated, limits: limits.into() };
+        Ok(Self { context: Context::new(options, working_bytes, threads), threads })
+    }
+
+    #[pyo3(signature = (items, /))]
+    fn probe<'py>(&self, py: Python<'py>, items: Vec<Item>) -> PyResult<Bound<'py, PyList>> {
+        let members = members(&items)?;
+        let sizes = pool::run(py, self.threads, |stop| {
+            let opened = batch::open(&members, &self.context, stop).into_iter();
+            opened.map(|opened| opened.map(|opened| (opened.height, opened.width))).collect::<Vec<_>>()
+        })?;
+        let results = PyList::empty(py);
+        for size in sizes {
+            match size {
+                Ok(size) => results.append(size)?,
+                Err(error) => results.append(errors::exception(py, &error)?)?,
+            }
+        }
+        Ok(results)
+    }
+
+    #[pyo3(signature = (items, out, /))]
+    fn decode_into<'py>(
+        &self,
+        py: Python<'py>,
+        items: Vec<Item>,
+        out: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let members = members(&items)?;
+        let options = &self.context.options;
+        let size = options.resize.map(|resize| (resize.height, resize.width));
+        let mut slots = Slots::borrow(out, members.len(), size, options.mode.channels())?;
+        let (height, width) = (slots.height, slots.width);
+        let pixels = slots.array.as_slice_mut().map_err(|_| PyValueError::new_err("out must be C-contiguous"))?;
+        let decoded = pool::run(py, self.threads, |stop| {
+            batch::decode_into(&members, height, width, pixels, &self.context, stop)
+        })?;
+        let results = PyList::empty(py);
+        for result in decoded {
+            match result {
+                Ok(()) => results.append(py.None())?,
+                Err(error) => results.append(errors::exception(py, &error)?)?,
+            }
+        }
+        Ok(results)
+    }
+
+    #[pyo3(signature = (items, /, *, max_bytes))]
+    fn decode<'py>(&self, py: Python<'py>, items: Vec<Item>, max_bytes: usize) -> PyResult<Bound<'py, PyList>> {
+        let members = members(&items)?;
+        let channels = self.context.options.mode.channels();
+        let opened = pool::run(py, self.threads, |stop| batch::open(&members, &self.context, stop))?;
+        // Sizes are known and checked now: arrays are made with the GIL held, filled without it.
+        let numpy_empty = py.import("numpy")?.getattr("empty")?;
+        let mut arrays = Vec::with_capacity(opened.len());
+        let mut sources = Vec::with_capacity(opened.len());
+        let mut total_bytes = 0usize;
+        for opened in opened {
+            match opened {
+                Ok(opened) => {
+                    total_bytes = total_bytes.saturating_add(opened.height * opened.width * channels);
+                    if total_bytes > max_bytes && !arrays.is_empty() {
+                        break;
+                    }
+                    let array = empty_image(&numpy_empty, opened.height, opened.width, channels)?;
+                    let pixels = array.try_readwrite().map_err(|_| PyValueError::new_err("a new array is in use"))?;
+                    arrays.push(Ok(array));
+                    sources.push((opened, pixels));
+                }
+                Err(error) => arrays.push(Err(error)),
+            }
+        }
+        let mut jobs = Vec::with_capacity(sources.len());
+        for (opened, pixels) in &mut sources {
+            let pixels = pixels.as_slice_mut().map_err(|_| PyValueError::new_err("a new array is not contiguous"))?;
+            jobs.push((&*opened, pixels));
+        }
+        let decoded = pool::run(py, self.threads, |stop| batch::decode_opened(jobs, &self.context, stop))?;
+        drop(sources);
+        let results = PyList::empty(py);
+        let mut decoded = decoded.into_iter();
+        for array in arrays {
+            // One decode result for each array that was made, in order.
+            match array.and_then(|array| decoded.next().unwrap_or(Ok(())).map(|()| array)) {
+                Ok(array) => results.append(array)?,
+                Err(error) => results.append(errors::exception(py, &error)?)?,
+            }
+        }
+        Ok(results)
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = &self.context.counters;
+        let stats = PyDict::new(py);
+        for (name, counter) in [
+            ("images", &counters.images),
+            ("encoded_bytes", &counters.encoded_bytes),
+            ("inflate_ns", &counters.inflate_ns),
+            ("decode_ns", &counters.decode_ns),
+            ("resize_ns", &counters.resize_ns),
+        ] {
+            stats.set_item(name, counter.load(Ordering::Relaxed))?;
+        }
+        Ok(stats)
+    }
+}

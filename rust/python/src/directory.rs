@@ -1,0 +1,125 @@
+//! `Directory`: a chunk's members, as Python sees them.
+
+use pixcrawler_core::inflate::read_member;
+use pixcrawler_core::zip::{self, Location};
+use pixcrawler_core::{Limits, zip::locate};
+use pyo3::exceptions::{PyIndexError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::buffers::Buffer;
+use crate::errors;
+
+/// The Python `Limits` of which the core knows.
+#[derive(FromPyObject)]
+pub(crate) struct PyLimits {
+    entries: u64,
+    directory_bytes: u64,
+    member_bytes: u64,
+    inflated_bytes: u64,
+    inflate_ratio: u64,
+    pixels: u64,
+    scans: u32,
+    scan_pixels: u64,
+}
+
+impl From<PyLimits> for Limits {
+    fn from(limits: PyLimits) -> Self {
+        let PyLimits {
+            entries,
+            directory_bytes,
+            member_bytes,
+            inflated_bytes,
+            inflate_ratio,
+            pixels,
+            scans,
+            scan_pixels,
+        } = limits;
+        Self { entries, directory_bytes, member_bytes, inflated_bytes, inflate_ratio, pixels, scans, scan_pixels }
+    }
+}
+
+/// A chunk's members: a zip's validated central directory, or the files of a folder laid end to end.
+#[pyclass(frozen, module = "pixcrawler._native")]
+pub(crate) struct Directory {
+    pub(crate) inner: zip::Directory,
+    limits: Limits,
+}
+
+impl Directory {
+    fn check(&self, index: usize) -> PyResult<usize> {
+        let length = self.inner.len();
+        let outside = || PyIndexError::new_err(format!("member {index} of {length}"));
+        (index < length).then_some(index).ok_or_else(outside)
+    }
+}
+
+#[pymethods]
+#[allow(clippy::needless_pass_by_value, reason = "pyo3 hands converted arguments over by value")]
+impl Directory {
+    #[new]
+    fn new(py: Python<'_>, data: &[u8], location: (u64, u64, u64), file_size: u64, limits: PyLimits) -> PyResult<Self> {
+        let limits = Limits::from(limits);
+        let location = Location { offset: location.0, size: location.1, entries: location.2 };
+        let parsed = zip::Directory::parse(data, &location, file_size, &limits);
+        Ok(Self { inner: parsed.map_err(|error| errors::raised(py, &error))?, limits })
+    }
+
+    #[staticmethod]
+    #[pyo3(name = "locate")]
+    fn locate_directory(py: Python<'_>, tail: &[u8], file_size: u64, limits: PyLimits) -> PyResult<(u64, u64, u64)> {
+        let location = locate(tail, file_size, &limits.into()).map_err(|error| errors::raised(py, &error))?;
+        Ok((location.offset, location.size, location.entries))
+    }
+
+    #[staticmethod]
+    fn bare(names: Vec<String>, sizes: Vec<u64>) -> PyResult<Self> {
+        if names.len() != sizes.len() {
+            return Err(PyValueError::new_err(format!("{} names for {} sizes", names.len(), sizes.len())));
+        }
+        Ok(Self { inner: zip::Directory::bare(names, sizes), limits: Limits::default() })
+    }
+
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+
+    #[pyo3(signature = (index, /))]
+    fn name(&self, index: usize) -> PyResult<String> {
+        Ok(self.inner.name(self.check(index)?).into_owned())
+    }
+
+    #[pyo3(signature = (index, /))]
+    fn extent(&self, index: usize) -> PyResult<(u64, u64)> {
+        let extent = self.inner.extent(self.check(index)?);
+        Ok((extent.start, extent.end))
+    }
+
+    #[pyo3(signature = (name, /))]
+    fn find(&self, name: &str) -> Option<usize> {
+        self.inner.find(name)
+    }
+
+    #[getter]
+    fn samples(&self) -> Vec<usize> {
+        let directory = &self.inner;
+        (0..directory.len())
+            .filter(|&index| !directory.is_folder(index) && directory.name(index) != "metadata.jsonl")
+            .collect()
+    }
+
+    #[pyo3(signature = (index, buffer, offset, /))]
+    fn read_member<'py>(
+        &self,
+        py: Python<'py>,
+        index: usize,
+        buffer: Buffer,
+        offset: u64,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let index = self.check(index)?;
+        let bytes = buffer.bytes()?;
+        let mut inflated = Vec::new();
+        let read = py.detach(|| read_member(&self.inner, index, bytes, offset, &mut inflated, &self.limits));
+        Ok(PyBytes::new(py, read.map_err(|error| errors::raised(py, &error))?))
+    }
+}
