@@ -1,0 +1,74 @@
+# One word per task; `make` lists them. Everything runs in .venv, which scripts/setup prepares.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+# The environment of scripts/setup's own builds: CMake and Ninja of .venv, one interpreter for every cargo command.
+TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" PYO3_PYTHON="$(CURDIR)/$(BIN)/python"
+# rust/python is a Python extension: it needs libpython to link a test program, and has no logic to test.
+PURE_CRATES := -p pixcrawler-core -p pixcrawler-jpeg -p pixcrawler-resize -p pixcrawler-webp
+PYTHON_CODE := python tests benches scripts
+
+.PHONY: help
+help: ## List the tasks
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## Pack photographs into a store, serve it, stream and decode it (PHOTOS=<folder|zip>)
+	@scripts/setup run
+	@$(BIN)/pixcrawler demo $(if $(PHOTOS),"$(PHOTOS)")
+
+.PHONY: test
+test: ## Set up and run every check and test, against the built wheel
+	@scripts/setup dev
+	@$(MAKE) lint types rust-test
+	@$(MAKE) python-test
+
+.PHONY: lint
+lint: ## Check style: ruff, rustfmt, clippy
+	$(BIN)/ruff check $(PYTHON_CODE)
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(TOOLS) cargo fmt --all --check
+	$(TOOLS) cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+.PHONY: types
+types: ## Check types: mypy on the package and on users' scripts, the stub against the built module
+	$(BIN)/mypy python/pixcrawler scripts
+	$(BIN)/mypy tests/typing
+	$(BIN)/stubtest pixcrawler._native --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt
+
+.PHONY: rust-test
+rust-test: ## Test the Rust crates
+	$(TOOLS) cargo test --quiet $(PURE_CRATES)
+
+.PHONY: python-test
+python-test: ## Test the installed package (ARGS="tests/unit -k retry")
+	$(BIN)/pytest $(ARGS)
+
+.PHONY: bench
+bench: ## Run the benchmarks; tables, JSON and a plot
+	@scripts/setup bench
+	@$(BIN)/python benches/run.py $(ARGS)
+
+.PHONY: develop
+develop: ## Install the package in place, for a quick loop of edit and try
+	@scripts/setup develop
+
+.PHONY: format
+format: ## Format the Python and Rust code
+	$(BIN)/ruff check --fix-only $(PYTHON_CODE)
+	$(BIN)/ruff format $(PYTHON_CODE)
+	$(TOOLS) cargo fmt --all
+
+.PHONY: constraints
+constraints: ## Choose the pinned versions anew, from pyproject.toml
+	@scripts/constraints
+
+.PHONY: notices
+notices: ## Write NOTICE anew, from the licences of the linked crates
+	$(TOOLS) $(BIN)/python scripts/notices.py
+
+.PHONY: clean
+clean: ## Remove .venv and everything built
+	rm -rf .venv target dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

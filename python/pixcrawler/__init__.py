@@ -1,0 +1,108 @@
+"""PixCrawler datasets in Python: images flow from the network or the disk into numpy, as fast as the processor decodes.
+
+::
+
+    from pixcrawler import load_dataset
+
+    dataset = load_dataset("job_abc123", api_key="...")
+    for images, labels in dataset.iter_batches(batch_size=64, image_size=224):
+        train(images, labels)
+
+Everything here loads on first use: importing the package alone costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pixcrawler.client import PixCrawlerClient
+    from pixcrawler.dataset import Dataset
+    from pixcrawler.exceptions import (
+        ArchiveError,
+        AuthenticationError,
+        DecompressionError,
+        DownloadError,
+        ImageDecodeError,
+        ImageSizeError,
+        IntegrityError,
+        JobNotCompleteError,
+        LimitError,
+        NetworkError,
+        NotFoundError,
+        PixCrawlerError,
+        ProtocolError,
+        RateLimitError,
+        StoreError,
+        TooManyFailuresError,
+        UnsupportedImageError,
+    )
+    from pixcrawler.failures import Failure, FailureLedger
+    from pixcrawler.limits import Limits
+    from pixcrawler.load import load_dataset
+    from pixcrawler.records import ChunkRecord, DatasetInfo, Job, LabelCount
+    from pixcrawler.stats import Stats
+
+__all__ = [
+    "ArchiveError",
+    "AuthenticationError",
+    "ChunkRecord",
+    "Dataset",
+    "DatasetInfo",
+    "DecompressionError",
+    "DownloadError",
+    "Failure",
+    "FailureLedger",
+    "ImageDecodeError",
+    "ImageSizeError",
+    "IntegrityError",
+    "Job",
+    "JobNotCompleteError",
+    "LabelCount",
+    "LimitError",
+    "Limits",
+    "NetworkError",
+    "NotFoundError",
+    "PixCrawlerClient",
+    "PixCrawlerError",
+    "ProtocolError",
+    "RateLimitError",
+    "Stats",
+    "StoreError",
+    "TooManyFailuresError",
+    "UnsupportedImageError",
+    "__version__",
+    "load_dataset",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ChunkRecord": "records",
+    "Dataset": "dataset",
+    "DatasetInfo": "records",
+    "Failure": "failures",
+    "FailureLedger": "failures",
+    "Job": "records",
+    "LabelCount": "records",
+    "Limits": "limits",
+    "PixCrawlerClient": "client",
+    "Stats": "stats",
+    "load_dataset": "load",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from where it is defined, at its first use."""
+    if name.startswith("_") or name not in __all__:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    value: object = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'exceptions')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

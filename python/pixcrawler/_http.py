@@ -1,0 +1,529 @@
+"""HTTP for the API and for chunks: the only importer of httpx.
+
+One pool of connections, GET only. The key goes to the API's own origin and nowhere else; redirects are followed by
+hand; every exception of httpx and below becomes one of ours here, without secrets in its text. Callers retry.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.cookiejar
+import json
+import os
+import ssl
+import threading
+import time
+import urllib.request
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
+
+import httpcore
+import httpx
+
+from pixcrawler import _network
+from pixcrawler._constants import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
+from pixcrawler._credentials import origin_of
+from pixcrawler._retry import is_retryable_status, parse_retry_after
+from pixcrawler.exceptions import (
+    AuthenticationError,
+    JobNotCompleteError,
+    NetworkError,
+    NotFoundError,
+    PixCrawlerError,
+    ProtocolError,
+    RateLimitError,
+    escape,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from pixcrawler._credentials import Credentials
+    from pixcrawler.limits import Limits
+
+__all__ = ["Answer", "Http", "show_url"]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OK = 200
+_UNAUTHORIZED = 401
+_CONFLICT = 409
+_TOO_MANY_REQUESTS = 429
+_REFUSALS: dict[int, tuple[type[PixCrawlerError], str]] = {
+    _UNAUTHORIZED: (AuthenticationError, "auth"),
+    403: (AuthenticationError, "forbidden"),
+    404: (NotFoundError, "not_found"),
+    410: (NotFoundError, "not_found"),
+}
+_ERROR_TEXT_CHARACTERS = 200
+# Shorter values in an address are no secrets, and masking them would make a server's text unreadable.
+_SECRET_CHARACTERS = 6
+
+# Clients inherited over a fork: kept for ever, because collecting them would close, and warn about, sockets that the
+# parent uses.
+_inherited: list[object] = []
+
+
+def show_url(url: str) -> str:
+    """An address as it may be shown: without user name, query and fragment, which can be secrets.
+
+    Args:
+        url: Any text.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "an unreadable address"
+    return escape(f"{parts.scheme}://{host}{parts.path}" if parts.netloc else parts.path)
+
+
+class Answer:
+    """One answer while its body arrives. Its address is the final one, after redirects.
+
+    Attributes:
+        status: HTTP status.
+        headers: Case-insensitive.
+        url: Where it came from; a secret if presigned.
+        foreign: Whether it came from another origin than the API's.
+    """
+
+    def __init__(self, response: httpx.Response, url: str, *, foreign: bool) -> None:
+        self._response = response
+        self.status: int = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+        self.url = url
+        self.foreign = foreign
+
+    def iter_raw(self) -> Iterator[bytes]:
+        """The body as it arrives, undecoded.
+
+        Raises:
+            NetworkError: The connection broke, stalled, or ran out of time.
+        """
+        try:
+            if self._response.is_stream_consumed:
+                # An injected client's transport that answers from memory.
+                yield self._response.content
+            else:
+                yield from self._response.iter_raw()
+        except _EXCEPTIONS as exc:
+            _raise_mapped(exc, self.url)
+
+    def read(self, limit: int) -> bytes | None:
+        """The whole body.
+
+        Args:
+            limit: Bytes to read at most.
+
+        Returns:
+            The body, or None if it is longer than the limit.
+        """
+        parts = bytearray()
+        for data in self.iter_raw():
+            parts += data
+            if len(parts) > limit:
+                return None
+        return bytes(parts)
+
+
+class Http:
+    """A pool of connections to the API and to the places where chunks are.
+
+    Args:
+        credentials: The key and the API's address.
+        limits: Bounds on redirects and bodies.
+        timeout_s: Total time of one request.
+        verify_ssl: Check certificates.
+        max_connections: Connections kept alive; more can be open at once.
+        http_client: Use this client instead of one of our own; it is not closed, and its proxies and certificates are
+            its owner's business.
+        allow_private_hosts: Let a public API point to private addresses.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        limits: Limits,
+        timeout_s: float,
+        verify_ssl: bool,
+        max_connections: int,
+        http_client: httpx.Client | None,
+        allow_private_hosts: bool,
+    ) -> None:
+        self._credentials = credentials
+        self._limits = limits
+        self._timeout_s = timeout_s
+        self._verify_ssl = verify_ssl
+        self._max_connections = max_connections
+        self._injected = http_client
+        self._guard = _network.Guard(*credentials.origin[1:], allow_private_hosts=allow_private_hosts)
+        self._own: httpx.Client | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def close(self) -> None:
+        """Close the connections that we made. Requests under way fail."""
+        self._after_fork()
+        with self._lock:
+            self._closed = True
+            own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+    def _after_fork(self) -> None:
+        if self._pid != os.getpid():
+            # The lock may have been held, and the pool in the middle of something, when the parent forked.
+            _inherited.append((self._own, self._lock))
+            self._own, self._lock, self._pid = None, threading.Lock(), os.getpid()
+
+    def _client(self) -> httpx.Client:
+        self._after_fork()
+        with self._lock:
+            if self._closed:
+                message = "the client is closed"
+                raise RuntimeError(message)
+            if self._injected is not None:
+                return self._injected
+            if self._own is None:
+                # No cookies: httpx would send those of one port of a host to the others.
+                no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+                transport = _Transport(self._guard, verify_ssl=self._verify_ssl, max_connections=self._max_connections)
+                self._own = httpx.Client(transport=transport, cookies=no_cookies)
+            return self._own
+
+    @contextlib.contextmanager
+    def get(
+        self, url: str, headers: Mapping[str, str] | None = None, *, cancelled: threading.Event | None = None
+    ) -> Iterator[Answer]:
+        """Ask for something, following redirects.
+
+        Args:
+            url: Absolute.
+            headers: Sent to every address on the way.
+            cancelled: Ends the request within a second when set.
+
+        Yields:
+            The answer of the last address, whatever its status; its body is read inside the block.
+
+        Raises:
+            NetworkError: It could not be had, took too long, or a redirect was refused.
+        """
+        deadline_s = time.monotonic() + self._timeout_s
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_network.bounded(deadline_s=deadline_s, cancelled=cancelled))
+            authorized = True
+            for _ in range(self._limits.redirects + 1):
+                foreign = _origin(url) != self._credentials.origin
+                # Once the API's origin is left the key is not sent again, wherever the way leads.
+                authorized = authorized and not foreign
+                response = stack.enter_context(self._send(url, headers, authorized=authorized))
+                if response.status_code not in _REDIRECTS:
+                    yield Answer(response, url, foreign=foreign)
+                    return
+                url = _redirect_target(url, response.headers.get("location", ""))
+                response.close()
+            message = f"{show_url(url)}: more than {self._limits.redirects} redirects"
+            raise NetworkError(message, code="redirect")
+
+    @contextlib.contextmanager
+    def _send(self, url: str, headers: Mapping[str, str] | None, *, authorized: bool) -> Iterator[httpx.Response]:
+        sent = {"accept-encoding": "identity", "user-agent": _user_agent(), **(headers or {})}
+        if authorized and self._credentials.api_key is not None:
+            sent["authorization"] = f"Bearer {self._credentials.api_key}"
+        idle_s = min(IDLE_TIMEOUT_S, self._timeout_s)
+        timeout = httpx.Timeout(idle_s, connect=min(CONNECT_TIMEOUT_S, self._timeout_s))
+        parts = urlsplit(url)
+        # Always given, as else the injected client's own credentials would go to every address.
+        auth = (
+            httpx.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else httpx.Auth()
+        )
+        client = self._client()
+        try:
+            if client is self._injected:
+                self._guard.addresses(parts.hostname or "", parts.port or 0)
+            request = client.build_request("GET", url, headers=sent, timeout=timeout)
+            response = client.send(request, auth=auth, stream=True, follow_redirects=False)
+        except _EXCEPTIONS as exc:
+            _raise_mapped(exc, url)
+        except OSError as exc:
+            message = f"{show_url(url)}: {exc.strerror or type(exc).__name__}"
+            raise NetworkError(message, code="connection", retryable=True) from exc
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def get_json(self, url: str, *, cancelled: threading.Event | None = None) -> Any:
+        """Ask the API for a JSON document. One attempt.
+
+        Args:
+            url: Absolute.
+            cancelled: Ends the request within a second when set.
+
+        Returns:
+            The document.
+
+        Raises:
+            PixCrawlerError: As :meth:`get` and :meth:`error_of`; ProtocolError if the answer is not JSON, or too large.
+        """
+        with self.get(url, {"accept": "application/json"}, cancelled=cancelled) as answer:
+            if answer.status != _OK:
+                raise self.error_of(answer)
+            body = answer.read(self._limits.json_bytes)
+        if body is None:
+            message = f"{show_url(url)}: more than {self._limits.json_bytes} bytes"
+            raise ProtocolError(message, code="answer_too_large")
+        encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in {"", "identity"}:
+            message = f"{show_url(url)}: Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
+            raise ProtocolError(message, code="protocol")
+        try:
+            return json.loads(body)
+        except (ValueError, RecursionError) as exc:
+            start = self._clean(body[: 4 * _ERROR_TEXT_CHARACTERS], url)
+            message = f"{show_url(url)}: not a JSON document, it starts with: {start}"
+            raise ProtocolError(message, code="protocol") from exc
+
+    def error_of(self, answer: Answer) -> PixCrawlerError:
+        """The error that an answer other than 200 and 206 means. Reads its body, up to a limit.
+
+        Args:
+            answer: The answer.
+
+        Returns:
+            The error, not raised; ``retryable`` as the status says.
+        """
+        status = answer.status
+        document: Any = None
+        try:
+            body = b"".join(_first(answer.iter_raw(), self._limits.error_body_bytes))
+        except NetworkError:
+            # The status says enough.
+            body = b""
+        with contextlib.suppress(ValueError, RecursionError):
+            document = json.loads(body)
+        text = self._clean(_message_of(document, body), answer.url)
+        detail = f"{show_url(answer.url)}: status {status}{': ' if text else ''}{text}"
+        if status == _CONFLICT:
+            job_status, progress = _job_state(document)
+            return JobNotCompleteError(detail, status=job_status, progress=progress)
+        if status == _UNAUTHORIZED and self._credentials.api_key is None and not answer.foreign:
+            detail += " (no key was given)"
+        if status in _REFUSALS:
+            kind, code = _REFUSALS[status]
+            return kind(detail, code=code)
+        if not is_retryable_status(status):
+            is_refusal = status in range(400, 500)
+            return (NetworkError if is_refusal else ProtocolError)(detail, code="refused" if is_refusal else "protocol")
+        retry_after_s = parse_retry_after(answer.headers.get("retry-after"), now_s=time.time())
+        if status == _TOO_MANY_REQUESTS:
+            return RateLimitError(detail, code="rate_limited", retryable=True, retry_after_s=retry_after_s)
+        return NetworkError(detail, code="server_error", retryable=True, retry_after_s=retry_after_s)
+
+    def _clean(self, text: bytes | str, url: str) -> str:
+        """The start of a server's text, fit to be shown: escaped, and without the secrets that a server may echo."""
+        shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+        parts = urlsplit(url)
+        secrets = [self._credentials.api_key, parts.password, parts.query]
+        secrets += [value for _, value in parse_qsl(parts.query, keep_blank_values=True)]
+        secrets += [field.partition("=")[2] for field in parts.query.split("&")]
+        for secret in sorted({s for s in secrets if s and len(s) >= _SECRET_CHARACTERS}, key=len, reverse=True):
+            shown = shown.replace(secret, "***").replace(unquote(secret), "***")
+        return escape(shown.strip(), limit=_ERROR_TEXT_CHARACTERS)
+
+
+@functools.lru_cache(maxsize=1)
+def _user_agent() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"pixcrawler-sdk/{version('pixcrawler-sdk')}"
+    except PackageNotFoundError:
+        return "pixcrawler-sdk"
+
+
+def _first(parts: Iterable[bytes], limit: int) -> Iterator[bytes]:
+    """The first ``limit`` bytes."""
+    for part in parts:
+        yield part[:limit]
+        limit -= len(part)
+        if limit <= 0:
+            return
+
+
+def _message_of(document: Any, body: bytes) -> str | bytes:
+    """The sentence in an error body of the usual shapes, else the body."""
+    for _ in range(2):
+        if isinstance(document, dict):
+            document = next((document[key] for key in ("message", "detail", "error") if document.get(key)), None)
+    return document if isinstance(document, str) else body
+
+
+def _job_state(document: Any) -> tuple[str | None, float | None]:
+    """Status and progress in the body of a 409, at the top or one level down."""
+    for place in (document, *(document.values() if isinstance(document, dict) else ())):
+        if isinstance(place, dict) and ("status" in place or "progress" in place):
+            status, progress = place.get("status"), place.get("progress")
+            return status if isinstance(status, str) else None, progress if isinstance(progress, int | float) else None
+    return None, None
+
+
+def _origin(url: str) -> tuple[str, str, int]:
+    try:
+        return origin_of(url)
+    except ValueError as exc:
+        message = f"{show_url(url)}: {exc}"
+        raise NetworkError(message, code="bad_url") from exc
+
+
+def _redirect_target(url: str, location: str) -> str:
+    """Where a redirect leads, if it may be followed."""
+    here = show_url(url)
+    if not location or len(location) > URL_MAX_CHARACTERS:
+        message = f"{here}: a redirect with {'no' if not location else 'too long an'} address"
+        raise NetworkError(message, code="redirect")
+    try:
+        target = urljoin(url, location)
+        scheme = origin_of(target)[0]
+    except ValueError as exc:
+        message = f"{here}: a redirect to {exc}".replace("to not", "to what is not")
+        raise NetworkError(message, code="redirect") from exc
+    if scheme == "http" and _origin(url)[0] == "https":
+        message = f"{here}: a redirect from https to http"
+        raise NetworkError(message, code="redirect")
+    return target
+
+
+_EXCEPTIONS = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.StreamError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ConnectionNotAvailable,
+    _network.CancelledError,
+    _network.OutOfTimeError,
+    _network.PrivateAddressError,
+    ssl.SSLError,
+)
+
+
+def _raise_mapped(exc: Exception, url: str) -> NoReturn:
+    """Raise our error for one of :data:`_EXCEPTIONS`, most specific first."""
+    place = show_url(url)
+    reason = escape(str(exc), limit=_ERROR_TEXT_CHARACTERS) or type(exc).__name__
+    error: NetworkError
+    if isinstance(exc, _network.CancelledError):
+        error = NetworkError(place, code="closed")
+    elif isinstance(exc, _network.OutOfTimeError):
+        error = NetworkError(f"{place}: the request's total time is over", code="timeout", retryable=True)
+    elif isinstance(exc, _network.PrivateAddressError):
+        error = NetworkError(place, code="private_host")
+    elif isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException):
+        error = NetworkError(f"{place}: {type(exc).__name__}", code="timeout", retryable=True)
+    elif isinstance(exc, ssl.SSLCertVerificationError) or _is_certificate(exc):
+        error = NetworkError(f"{place}: {reason}", code="tls")
+    elif isinstance(exc, ssl.SSLError) or isinstance(_root(exc), ssl.SSLError):
+        # A reset or an alert in the middle of the handshake can pass; a certificate cannot.
+        error = NetworkError(f"{place}: {reason}", code="tls", retryable=True)
+    elif isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpcore.UnsupportedProtocol):
+        # Its text repeats parts of the address.
+        error = NetworkError(place, code="bad_url")
+    elif isinstance(exc, httpx.LocalProtocolError | httpcore.LocalProtocolError):
+        # Its text repeats the header concerned.
+        error = NetworkError(f"{place}: a header cannot be sent", code="bad_url")
+    else:
+        error = NetworkError(f"{place}: {reason}", code="connection", retryable=True)
+    raise error from exc
+
+
+def _root(exc: BaseException) -> BaseException:
+    """The first exception of a chain; httpcore wraps those of ssl and socket."""
+    while (inner := exc.__cause__ or exc.__context__) is not None:
+        exc = inner
+    return exc
+
+
+def _is_certificate(exc: BaseException) -> bool:
+    return isinstance(_root(exc), ssl.SSLCertVerificationError)
+
+
+class _Body(httpx.SyncByteStream):
+    """A body as httpcore delivers it, in the form in which httpx takes it."""
+
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+class _Transport(httpx.BaseTransport):
+    """httpcore's pool over our sockets: one for direct connections, one for each proxy that the environment names."""
+
+    def __init__(self, guard: _network.Guard, *, verify_ssl: bool, max_connections: int) -> None:
+        self._guard = guard
+        self._ssl_context = httpx.create_ssl_context(verify=verify_ssl)
+        self._max_connections = max_connections
+        self._pools: dict[str | None, httpcore.ConnectionPool] = {}
+        self._proxies = urllib.request.getproxies()
+        self._lock = threading.Lock()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        url = request.url
+        answer = self._pool_for(url).handle_request(
+            httpcore.Request(
+                method=request.method,
+                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                headers=request.headers.raw,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Body(answer), extensions=dict(answer.extensions)
+        )
+
+    def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
+        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
+        if proxy is not None and urllib.request.proxy_bypass(url.host):
+            proxy = None
+        with self._lock:
+            pool = self._pools.get(proxy)
+            if pool is None:
+                pool = self._pools[proxy] = self._make_pool(proxy)
+            return pool
+
+    def _make_pool(self, proxy: str | None) -> httpcore.ConnectionPool:
+        if proxy is None:
+            return httpcore.ConnectionPool(
+                ssl_context=self._ssl_context,
+                max_connections=None,
+                max_keepalive_connections=self._max_connections,
+                keepalive_expiry=KEEPALIVE_S,
+                network_backend=_network.Backend(self._guard),
+            )
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        return httpcore.ConnectionPool(
+            ssl_context=self._ssl_context,
+            max_connections=None,
+            max_keepalive_connections=self._max_connections,
+            keepalive_expiry=KEEPALIVE_S,
+            network_backend=_network.Backend(None),
+            proxy=httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user),
+        )
+
+    def close(self) -> None:
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.close()

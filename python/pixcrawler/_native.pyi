@@ -1,0 +1,195 @@
+"""The Rust extension: bytes of chunks in, pixels in numpy arrays out. No policy, no network.
+
+Every call that decodes or inflates releases the GIL. Failures of single images are returned, one per slot, as
+exceptions of :mod:`pixcrawler.exceptions` that have not been raised; a caller's mistake raises ``ValueError`` or
+``TypeError``.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias, TypedDict, final
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from pixcrawler.exceptions import PixCrawlerError
+from pixcrawler.limits import Limits
+
+__version__: Final[str]
+
+class BuildInfo(TypedDict):
+    version: str
+    profile: str
+    jpeg_library: str
+    jpeg_simd: bool
+    resize_kernel: str
+
+def build_info() -> BuildInfo:
+    """How the extension was built: version, cargo profile, JPEG library and its SIMD code; resize kernel in use."""
+
+def error_codes() -> dict[str, tuple[str, str, str]]:
+    """The byte-level error codes: code -> (exception class name, cause, remedy)."""
+
+def detect_format(data: bytes, /) -> str | None:
+    """The image format that the first bytes announce ("jpeg", "png", "webp", "gif", "bmp", "tiff" ...), or None.
+
+    Args:
+        data: The first bytes of a file; 32 suffice.
+    """
+
+@final
+class SegmentBuffer:
+    """A byte range of a chunk while it arrives: written front to back, then sealed and immutable.
+
+    Args:
+        capacity: Length in bytes, that of the range that was asked for. Allocated as bytes arrive.
+    """
+
+    def __new__(cls, capacity: int) -> Self: ...
+    def write(self, data: bytes, /) -> None:
+        """Append bytes. Raises ValueError past the capacity or once sealed; nothing is written then."""
+
+    def seal(self) -> None:
+        """Make it readable and immutable. Raises ValueError unless it is full."""
+
+    @property
+    def filled(self) -> int:
+        """Bytes written so far."""
+
+    def tobytes(self, start: int, stop: int, /) -> bytes:
+        """A copy of a part of a sealed buffer."""
+
+    def __len__(self) -> int: ...
+
+Buffer: TypeAlias = bytes | SegmentBuffer
+
+@final
+class Directory:
+    """A chunk's members: a zip's validated central directory, or the files of a folder laid end to end.
+
+    Args:
+        data: The central directory's bytes, exactly ``size`` of them.
+        location: What :meth:`locate` returned.
+        file_size: Size of the whole chunk in bytes.
+        limits: Bounds on entries and bytes.
+
+    Raises:
+        ArchiveError: The directory as a whole is not to be trusted. A single bad member is not an error here:
+            decoding it is.
+    """
+
+    def __new__(cls, data: bytes, location: tuple[int, int, int], file_size: int, limits: Limits) -> Self: ...
+    @staticmethod
+    def locate(tail: bytes, file_size: int, limits: Limits) -> tuple[int, int, int]:
+        """Find the central directory from the last bytes of a zip (65,536, or the whole file).
+
+        Returns:
+            (offset in the file, size in bytes, entries).
+
+        Raises:
+            ArchiveError: No end record, or one that contradicts the file.
+        """
+
+    @staticmethod
+    def bare(names: Sequence[str], sizes: Sequence[int]) -> Directory:
+        """Plain files laid end to end, without headers or checksums: member i begins at ``sum(sizes[:i])``."""
+
+    def __len__(self) -> int:
+        """Entries, those of folders included."""
+
+    def name(self, index: int, /) -> str:
+        """A member's name as text; bytes that are not UTF-8 are read as CP437."""
+
+    def extent(self, index: int, /) -> tuple[int, int]:
+        """The bytes [start, stop) of the chunk that hold the member with its headers."""
+
+    def find(self, name: str, /) -> int | None:
+        """The index of the member of that name, or None."""
+
+    @property
+    def samples(self) -> list[int]:
+        """Indices of the samples, in the directory's order: all members but folders and a metadata.jsonl at the top."""
+
+    def read_member(self, index: int, buffer: Buffer, offset: int, /) -> bytes:
+        """Inflate one member and check its size and CRC.
+
+        Args:
+            index: Which member.
+            buffer: Bytes that hold its extent.
+            offset: Position in the chunk of ``buffer``'s first byte.
+
+        Raises:
+            ArchiveError, LimitError: The member is refused.
+        """
+
+Item: TypeAlias = tuple[Buffer, int, Directory, int]
+"""A member to decode: a buffer that holds its extent, the chunk position of its first byte, directory, index."""
+
+@final
+class Decoder:
+    """Inflates, decodes, orients and resizes batches of members, in parallel, with one set of options.
+
+    Args:
+        mode: "RGB" (3 channels), "L" (1) or "RGBA" (4).
+        image_size: (height, width) of every output, or None for each image's own.
+        resize_mode: "stretch", "crop" or "pad".
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", each as Pillow computes it.
+        apply_exif: Turn images as their EXIF orientation says.
+        draft: Let JPEGs be decoded at 1/2, 1/4 or 1/8 where that still covers ``image_size``; changes pixels.
+        keep_truncated: Deliver JPEGs that end too early, their missing part grey.
+        limits: Bounds on untrusted input.
+        threads: Size of the thread pool, shared by all decoders of that size in the process.
+        working_bytes: Bound on the memory that decoders use at once beside their output; one image larger than it
+            runs alone.
+    """
+
+    def __new__(
+        cls,
+        *,
+        mode: str,
+        image_size: tuple[int, int] | None,
+        resize_mode: str,
+        interpolation: str,
+        apply_exif: bool,
+        draft: bool,
+        keep_truncated: bool,
+        limits: Limits,
+        threads: int,
+        working_bytes: int,
+    ) -> Self: ...
+    def probe(self, items: Sequence[Item], /) -> list[tuple[int, int] | PixCrawlerError]:
+        """(height, width) that each member has when decoded at its own size, from its headers."""
+
+    def decode_into(self, items: Sequence[Item], out: NDArray[np.uint8], /) -> list[PixCrawlerError | None]:
+        """Decode members into the slots of an existing batch.
+
+        Args:
+            items: Length N.
+            out: uint8, shape (N, H, W, C), C-contiguous, writeable. Slot i receives items[i]. Without ``image_size`` an
+                image of another size than (H, W) is an :class:`ImageSizeError`.
+
+        Returns:
+            Length N: None where slot i was written, else its error; a failed slot's content is unspecified.
+
+        Raises:
+            ValueError: ``out`` has another shape or layout, or is in use by another call; nothing was written.
+            TypeError: ``out`` has another dtype.
+            KeyboardInterrupt: Ctrl-C; the content of ``out`` is unspecified.
+        """
+
+    def decode(self, items: Sequence[Item], /, *, max_bytes: int) -> list[NDArray[np.uint8] | PixCrawlerError]:
+        """Decode members into new arrays (H, W, C), each of its own size (or ``image_size``).
+
+        Args:
+            items: Length N.
+            max_bytes: Bound on the arrays together. What exceeds it is left for another call; the first image never is.
+
+        Returns:
+            Length 1 to N (0 of 0): arrays, or the errors of those that failed.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+        """
+
+    def stats(self) -> dict[str, int]:
+        """Counters: images, encoded_bytes, inflate_ns, decode_ns, resize_ns (nanoseconds summed over threads)."""

@@ -1,0 +1,202 @@
+"""Sockets: reads that can be cancelled, requests that end on time, and addresses that may be connected to.
+
+httpcore's own backend leaves a blocked read to its timeout, here up to 30 s, and knows no bound for a whole request: a
+server that sends one header byte at a time holds a thread for hours. The backend here wakes four times a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import ipaddress
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+from pixcrawler._constants import READ_BYTES, WAKE_S
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Iterator
+
+
+class CancelledError(Exception):
+    """The request was cancelled from another thread. Internal: it becomes a NetworkError."""
+
+
+class OutOfTimeError(Exception):
+    """The request's total time is over. Internal: it becomes a NetworkError."""
+
+
+class PrivateAddressError(Exception):
+    """A public API points to a private address. Internal: it becomes a NetworkError."""
+
+
+class _Call(threading.local):
+    """The request that the current thread is in: a connection serves many, one after the other."""
+
+    deadline_s: float = float("inf")
+    cancelled: threading.Event | None = None
+
+
+_call = _Call()
+
+
+@contextlib.contextmanager
+def bounded(*, deadline_s: float, cancelled: threading.Event | None) -> Iterator[None]:
+    """Bound everything that this thread reads and writes inside the block.
+
+    Args:
+        deadline_s: On the clock of :func:`time.monotonic`.
+        cancelled: Ends the request when set.
+    """
+    before = _call.deadline_s, _call.cancelled
+    _call.deadline_s, _call.cancelled = deadline_s, cancelled
+    try:
+        yield
+    finally:
+        _call.deadline_s, _call.cancelled = before
+
+
+def _time_left(limit_s: float) -> float:
+    """Seconds that the next step may block, at most ``WAKE_S``; raises when the request must end."""
+    if _call.cancelled is not None and _call.cancelled.is_set():
+        raise CancelledError
+    now = time.monotonic()
+    if now >= _call.deadline_s:
+        raise OutOfTimeError
+    return max(0.001, min(WAKE_S, limit_s - now, _call.deadline_s - now))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose reads block in short steps."""
+
+    def __init__(self, inner: httpcore.NetworkStream) -> None:
+        self._inner = inner
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        limit_s = float("inf") if timeout is None else time.monotonic() + timeout
+        while True:
+            step_s = _time_left(limit_s)
+            try:
+                # Above this is httpcore's HTTP/1.1 alone, which takes more than the 64 KiB it asks for as well.
+                return self._inner.read(max(max_bytes, READ_BYTES), step_s)
+            except httpcore.ReadTimeout:
+                if time.monotonic() >= limit_s:
+                    raise
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # Request heads only: they fit the socket's buffer, so one bound suffices.
+        _time_left(float("inf"))
+        left_s = _call.deadline_s - time.monotonic()
+        self._inner.write(buffer, left_s if timeout is None else min(timeout, left_s))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class Guard:
+    """Decides which addresses may be connected to: from a public API no way leads to a private network.
+
+    Args:
+        api_host: The API's own host, always allowed.
+        api_port: Its port.
+        allow_private_hosts: Allow all.
+    """
+
+    def __init__(self, api_host: str, api_port: int, *, allow_private_hosts: bool) -> None:
+        self._api = (api_host, api_port)
+        self._allow = allow_private_hosts
+
+    def addresses(self, host: str, port: int) -> list[str]:
+        """Resolve a host and check what it resolves to.
+
+        Args:
+            host: A name or a literal address.
+            port: The port to be connected to.
+
+        Returns:
+            The numeric addresses, in the resolver's order.
+
+        Raises:
+            PrivateAddressError: One of them is private although the API's are public.
+            OSError: The name does not resolve.
+        """
+        found = _resolve(host, port)
+        if not self._allow and host != self._api[0] and self._api_is_public and not all(map(is_public, found)):
+            raise PrivateAddressError
+        return found
+
+    @functools.cached_property
+    def _api_is_public(self) -> bool:
+        try:
+            return all(map(is_public, _resolve(*self._api)))
+        except OSError:
+            # It was reached some other way, through a proxy: nothing speaks for a private network.
+            return True
+
+
+def _resolve(host: str, port: int) -> list[str]:
+    return list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+
+
+def is_public(address: str) -> bool:
+    """Whether an address is one of the public Internet's.
+
+    Args:
+        address: Numeric, as the resolver gives it.
+    """
+    ip: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        # An IPv4 address in IPv6 form (mapped, 6to4, NAT64) leads where the IPv4 address does.
+        nat64 = int(ip) & 0xFFFFFFFF if ip in ipaddress.IPv6Network("64:ff9b::/96") else None
+        inner = ip.ipv4_mapped or ip.sixtofour or (None if nat64 is None else ipaddress.IPv4Address(nat64))
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast
+
+
+class Backend(httpcore.NetworkBackend):
+    """Makes connections whose reads can be cancelled, to addresses that the guard allows.
+
+    Args:
+        guard: Checks addresses; None for connections to a proxy, which resolves names itself.
+    """
+
+    def __init__(self, guard: Guard | None) -> None:
+        self._inner = httpcore.SyncBackend()
+        self._guard = guard
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        try:
+            addresses = [host] if self._guard is None else self._guard.addresses(host, port)
+        except OSError as exc:
+            raise httpcore.ConnectError(str(exc)) from exc
+        for last, address in enumerate(addresses, 1 - len(addresses)):
+            # The first step out of time raises; connecting itself is bounded by the timeout of 10 s.
+            _time_left(float("inf"))
+            try:
+                # The address that was checked, not the name: it could resolve to another one now.
+                return _Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if last == 0:
+                    raise
+        message = "the name has no address"
+        raise httpcore.ConnectError(message)

@@ -1,0 +1,485 @@
+"""``load_dataset`` and the ``Dataset`` it returns: lazy, re-iterable, picklable, safe after a fork."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from pixcrawler._machine import usable_cpus
+from pixcrawler.decode_ahead import ArrayJobs, StackedJobs
+from pixcrawler.exceptions import AuthenticationError, ImageSizeError, PixCrawlerError
+from pixcrawler.failures import Failure, FailureLedger
+from pixcrawler.options import Options, check_count, size_of
+from pixcrawler.passes import Pass, PassIterator, decoder_for
+from pixcrawler.random_access import RandomAccess
+from pixcrawler.sources.labels import folder_label
+from pixcrawler.stats import Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+    from pixcrawler.decode_ahead import Piece
+    from pixcrawler.options import ImageSize
+    from pixcrawler.records import DatasetInfo
+    from pixcrawler.schedule import OpenedChunk
+    from pixcrawler.sources import Source
+
+__all__ = ["Dataset"]
+
+_log = logging.getLogger(__name__)
+
+# Requests that bring the first image before all others, when single samples are iterated over.
+_FIRST_SAMPLES = 8
+
+
+class Dataset:
+    """Images of a finished job, or of a local path, decoded as they are asked for.
+
+    Iterating gives ``(image, label)``: uint8 (H, W, C) and the label as it is stored. The order is that of the chunks
+    and of the members in each, whatever the timing and the number of threads. Each ``for`` begins a new pass.
+
+    Made by :func:`pixcrawler.load_dataset`.
+
+    Args:
+        source: Where chunks come from.
+        options: How samples are decoded and delivered.
+    """
+
+    def __init__(self, source: Source, options: Options) -> None:
+        self._source = source
+        self._options = options
+        self._start()
+
+    def _start(self) -> None:
+        """Set up what belongs to this process alone."""
+        self._lock = threading.RLock()
+        self._latest: Pass | None = None
+        self._passes: weakref.WeakSet[Pass] = weakref.WeakSet()
+        self._last_stats = Stats()
+        self._random = RandomAccess(self._source, self._options.memory_bytes // 4, self._options.max_workers)
+        self._classes: tuple[str, ...] | None = None
+        self._num_images: int | None = None
+        self._ledger: FailureLedger | None = None
+        _datasets.add(self)
+
+    # What it is.
+
+    @property
+    def info(self) -> DatasetInfo:
+        """What is known of the dataset without reading images: id, name, counts, labels, classes, tags."""
+        return self._source.info
+
+    @property
+    def options(self) -> Options:
+        """How samples are decoded and delivered."""
+        return self._options
+
+    @property
+    def num_images(self) -> int:
+        """Samples in all chunks. Reads the directories if the catalogue does not say."""
+        with self._lock:
+            if self._num_images is None:
+                count = self.info.num_images
+                if count is None:
+                    count = sum(len(opened.directory.samples) for opened in self._all_opened())
+                self._num_images = count
+            return self._num_images
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks."""
+        return len(self._source.chunks)
+
+    @property
+    def chunk_size(self) -> int | None:
+        """Samples in a full chunk, if the catalogue says."""
+        return self.info.chunk_size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The sorted distinct string labels: from the catalogue, else from all directories (one request a chunk).
+
+        Raises:
+            PixCrawlerError: A directory cannot be read.
+        """
+        with self._lock:
+            if self._classes is None:
+                self._classes = self.info.classes if self._options.label_fn is None else ()
+                if not self._classes:
+                    self._classes = tuple(sorted(self._string_labels()))
+            return self._classes
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """The position of each class in :attr:`classes`."""
+        return {name: position for position, name in enumerate(self.classes)}
+
+    @property
+    def failures(self) -> FailureLedger:
+        """What ``on_error="skip"`` left out: of the latest pass, and of single reads since."""
+        with self._lock:
+            if self._ledger is None:
+                self._ledger = FailureLedger(self._options.max_failures, self.num_images)
+            return self._ledger
+
+    def stats(self) -> Stats:
+        """Where the time of the latest pass went, and in ``.limit`` what limits it, in one plain sentence."""
+        latest = self._latest
+        return self._last_stats if latest is None else latest.stats()
+
+    def _all_opened(self) -> Iterator[OpenedChunk]:
+        return (self._random.opened(number) for number in range(self.num_chunks))
+
+    def _string_labels(self) -> set[str]:
+        labels = set()
+        for opened in self._all_opened():
+            for index in opened.directory.samples:
+                label, _ = self._label(opened, index)
+                if isinstance(label, str):
+                    labels.add(label)
+        return labels
+
+    def _label(self, opened: OpenedChunk, index: int) -> tuple[Any, dict[str, Any]]:
+        """A sample's label and metadata."""
+        member = opened.directory.name(index)
+        found = opened.labels.get(member) if opened.labels is not None else None
+        label, metadata = (folder_label(member), {}) if found is None else found
+        if self._options.label_fn is not None:
+            label = self._options.label_fn(member, label, metadata)
+        return label, metadata
+
+    # Passes.
+
+    def __len__(self) -> int:
+        """Samples in all chunks."""
+        return self.num_images
+
+    def __iter__(self) -> PassIterator[tuple[NDArray[np.uint8], Any]]:
+        """Iterate over (image, label).
+
+        Returns:
+            An iterator of (uint8 (H, W, C), label). It can be closed, and used as a context manager.
+
+        Raises:
+            PixCrawlerError: While iterating, at the first sample that cannot be delivered (with ``on_error="raise"``).
+        """
+        options = self._options
+        run = self._begin(options, options.image_size, ArrayJobs(options.memory_bytes // 8), first_batch=_FIRST_SAMPLES)
+        return PassIterator(run, self._deliver_samples(run))
+
+    def iter_batches(
+        self,
+        batch_size: int = 32,
+        drop_last: bool = False,
+        *,
+        image_size: ImageSize | None = None,
+        resize_mode: Literal["stretch", "crop", "pad"] | None = None,
+        interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None,
+    ) -> PassIterator[tuple[NDArray[np.uint8], list[Any]]]:
+        """Iterate over batches.
+
+        Args:
+            batch_size: Images a batch.
+            drop_last: Leave out a last batch that is not full.
+            image_size: (height, width) in pixels of every image, or an int for a square; by default as the dataset's.
+            resize_mode: "stretch", "crop" or "pad"; by default as the dataset's.
+            interpolation: "nearest", "bilinear", "bicubic" or "lanczos"; by default as the dataset's.
+
+        Returns:
+            An iterator of (uint8 (B, H, W, C), list of B labels). Each array is new and the caller's own. The
+            iterator can be closed, and used as a context manager.
+
+        Raises:
+            ValueError: An argument is out of its range.
+            ImageSizeError: While iterating: without any ``image_size`` an image has another size than the first.
+            PixCrawlerError: While iterating, at the first sample that cannot be delivered (with ``on_error="raise"``).
+        """
+        check_count("batch_size", batch_size)
+        options = replace(
+            self._options,
+            image_size=self._options.image_size if image_size is None else size_of(image_size),
+            resize_mode=resize_mode or self._options.resize_mode,
+            interpolation=interpolation or self._options.interpolation,
+        )
+        jobs = StackedJobs(batch_size, options.image_size, options.channels)
+        run = self._begin(options, options.image_size, jobs, first_batch=batch_size)
+        return PassIterator(run, self._deliver_batches(run, batch_size, drop_last=drop_last))
+
+    def _begin(
+        self,
+        options: Options,
+        image_size: tuple[int, int] | None,
+        jobs: StackedJobs | ArrayJobs,
+        *,
+        first_batch: int,
+    ) -> Pass:
+        _warn_of_slow_build()
+        run = Pass(
+            self._source,
+            options,
+            image_size,
+            jobs,
+            first_batch=first_batch,
+            threads=self._threads,
+        )
+        self.failures.clear()
+        self._latest = run
+        self._passes.add(run)
+        return run
+
+    @property
+    def _threads(self) -> int:
+        return self._options.decode_threads or usable_cpus()
+
+    def _deliver_samples(self, run: Pass) -> Iterator[tuple[NDArray[np.uint8], Any]]:
+        for piece in run.pieces():
+            self._settle(run, piece)
+            for position, sample in enumerate(piece.samples):
+                image = piece.images[position]
+                if position not in piece.errors and image is not None:
+                    label, _ = self._label(sample.segment.opened, sample.index)
+                    run.clock.deliver(1)
+                    yield image, label
+        self._finish(run)
+
+    def _deliver_batches(
+        self,
+        run: Pass,
+        batch_size: int,
+        *,
+        drop_last: bool,
+    ) -> Iterator[tuple[NDArray[np.uint8], list[Any]]]:
+        images: list[NDArray[np.uint8]] = []
+        labels: list[Any] = []
+        for piece in run.pieces():
+            self._settle(run, piece)
+            good = [position for position in range(len(piece.samples)) if position not in piece.errors]
+            own = [self._label(piece.samples[at].segment.opened, piece.samples[at].index)[0] for at in good]
+            if not labels and len(good) == len(piece.samples) == batch_size:
+                run.clock.deliver(batch_size)
+                yield _stack(piece.images), own
+                continue
+            # A failed slot leaves a gap: this batch is put together from the good ones, by copying.
+            images.extend(_stack(piece.images)[at] for at in good)
+            labels.extend(own)
+            while len(labels) >= batch_size:
+                run.clock.deliver(batch_size)
+                yield _joined(images[:batch_size]), labels[:batch_size]
+                del images[:batch_size], labels[:batch_size]
+        if labels and not drop_last:
+            run.clock.deliver(len(labels))
+            yield _joined(images), labels
+        self._finish(run)
+
+    def decode_all_into(self, out: NDArray[np.uint8], image_size: tuple[int, int]) -> list[Any]:
+        """Decode the whole dataset into one array, in order and without a second copy.
+
+        Args:
+            out: uint8, shape (len(self), H, W, C), C-contiguous; image i goes to ``out[i]``.
+            image_size: (H, W).
+
+        Returns:
+            The labels of the images delivered. With ``on_error="skip"`` they may be fewer than ``out`` has places:
+            the good images stand together at its front.
+
+        Raises:
+            PixCrawlerError: The first sample that cannot be delivered (with ``on_error="raise"``), or the dataset has
+                more samples than the catalogue counts.
+        """
+        options = self._options
+        # Where no size was asked for, images of another size are an error, not resized.
+        jobs = StackedJobs(64, image_size, options.channels, destination=out)
+        run = self._begin(options, options.image_size, jobs, first_batch=64)
+        labels: list[Any] = []
+        with PassIterator(run, run.pieces()) as pieces:
+            reached = 0
+            for piece in pieces:
+                self._settle(run, piece)
+                for position, sample in enumerate(piece.samples):
+                    if position not in piece.errors:
+                        if len(labels) != reached + position:
+                            out[len(labels)] = out[reached + position]
+                        labels.append(self._label(sample.segment.opened, sample.index)[0])
+                        run.clock.deliver(1)
+                reached += len(piece.samples)
+        self._finish(run)
+        return labels
+
+    def _settle(self, run: Pass, piece: Piece) -> None:
+        """Raise or record a piece's failures, as ``on_error`` says."""
+        if piece.chunk_error is not None:
+            # A catalogue that does not count leaves at least one.
+            samples = max(piece.chunk_samples, 1)
+            self._fail(piece.chunk_error, num_samples=samples)
+            run.clock.failures += samples
+        for position in sorted(piece.errors):
+            self._fail(piece.errors[position])
+        run.note_failures(len(piece.errors))
+
+    def _fail(self, error: PixCrawlerError, *, num_samples: int = 1) -> None:
+        # A size that does not fit is a missing argument, and a refused key fails everything: neither is a bad sample.
+        if self._options.on_error == "raise" or isinstance(error, (ImageSizeError, AuthenticationError)):
+            raise error
+        self.failures.add(Failure.of(error, num_samples=num_samples))
+
+    def _finish(self, run: Pass) -> None:
+        run.clock.end()
+        failed = run.clock.failures
+        if failed:
+            message = f"{failed} of {self.num_images} samples were left out ({self.failures!r}): see dataset.failures"
+            warnings.warn(message, stacklevel=3)
+
+    # Single samples.
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[NDArray[np.uint8], Any]: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int]) -> list[tuple[NDArray[np.uint8], Any]]: ...
+    def __getitem__(
+        self,
+        index: int | slice | Sequence[int],
+    ) -> tuple[NDArray[np.uint8], Any] | list[tuple[NDArray[np.uint8], Any]]:
+        """Samples by number: only their bytes are fetched.
+
+        Args:
+            index: A number (negative ones count from the end), a slice, or a sequence of numbers.
+
+        Returns:
+            (image, label) for a number, else a list of them; images are uint8 (H, W, C).
+
+        Raises:
+            IndexError: There is no such sample.
+            PixCrawlerError: The sample cannot be delivered, whatever ``on_error`` says.
+        """
+        if isinstance(index, slice):
+            return self._read(range(len(self))[index])
+        if isinstance(index, Sequence):
+            return self._read(index)
+        return self._read([index])[0]
+
+    def _read(self, numbers: Sequence[int]) -> list[tuple[NDArray[np.uint8], Any]]:
+        _warn_of_slow_build()
+        samples = [self._random.locate(self._checked(number)) for number in numbers]
+        results = self._random.read(samples, decoder_for(self._options, self._options.image_size, self._threads))
+        read = []
+        for sample, result in zip(samples, results, strict=True):
+            if isinstance(result, PixCrawlerError):
+                raise result
+            read.append((result, self._label(sample.opened, sample.index)[0]))
+        return read
+
+    def _checked(self, number: int) -> int:
+        length = len(self)
+        position = number.__index__()
+        if not -length <= position < length:
+            message = f"sample {position} of {length}"
+            raise IndexError(message)
+        return position % length
+
+    # Conversions: each imports its framework inside.
+
+    def to_arrays(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+        """The whole dataset as two arrays.
+
+        Returns:
+            X, uint8 (N, H, W, C), allocated once and decoded in place; y, N labels as an array of str, int or object.
+
+        Raises:
+            LimitError: X is larger than the memory that is available; the message says both sizes.
+            ImageSizeError: Without ``image_size`` the images are of several sizes.
+            PixCrawlerError: A sample cannot be delivered (with ``on_error="raise"``).
+        """
+        from pixcrawler.loaders.numpy import to_arrays
+
+        return to_arrays(self)
+
+    # Life and death.
+
+    def close(self) -> None:
+        """End passes and reads that are under way, let go of connections, files and memory. May be called again."""
+        latest, self._latest = self._latest, None
+        if latest is not None:
+            self._last_stats = latest.stats()
+        for run in list(self._passes):
+            run.close()
+        self._random.close()
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to read the same samples; the source leaves its secrets out where it must."""
+        return {"source": self._source, "options": self._options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Set up in the other process."""
+        self._source, self._options = state["source"], state["options"]
+        self._start()
+
+    def __repr__(self) -> str:
+        """Name and size."""
+        info = self.info
+        return f"<Dataset {info.name!r} ({info.job_id}): {info.num_images} images in {self.num_chunks} chunks>"
+
+
+def _stack(images: Any) -> NDArray[np.uint8]:
+    """A stacked piece's images, which are one array."""
+    return images  # type: ignore[no-any-return]  # StackedJobs make no others
+
+
+def _joined(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    import numpy as np
+
+    return np.stack(images)
+
+
+_datasets: weakref.WeakSet[Dataset] = weakref.WeakSet()
+
+
+def _start_after_fork() -> None:
+    """Locks, threads and connections are the parent's: a child's datasets begin anew."""
+    for dataset in list(_datasets):
+        dataset._start()  # noqa: SLF001 - this module's own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_after_fork)
+
+
+_has_checked_build = False
+
+
+def _warn_of_slow_build() -> None:
+    """Say once if the native module was built without optimisation or without JPEG SIMD code."""
+    global _has_checked_build  # noqa: PLW0603 - once a process
+    if _has_checked_build:
+        return
+    _has_checked_build = True
+    from pixcrawler import _native
+
+    build = _native.build_info()
+    if build["profile"] == "debug" or not build["jpeg_simd"]:
+        message = f"pixcrawler's native module is slow: profile {build['profile']}, JPEG SIMD {build['jpeg_simd']}"
+        warnings.warn(message, RuntimeWarning, stacklevel=3)

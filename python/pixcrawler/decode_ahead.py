@@ -1,0 +1,485 @@
+"""Threads that decode samples ahead of the consumer, in order, one native call for as many as are there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixcrawler.downloader import RangesUnsupportedError
+from pixcrawler.exceptions import ArchiveError, IntegrityError, PixCrawlerError
+from pixcrawler.prefetch import NoSample, Plan
+from pixcrawler.schedule import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    from numpy.typing import NDArray
+
+    from pixcrawler._native import Buffer, Decoder, Item
+    from pixcrawler.prefetch import Prefetcher
+    from pixcrawler.schedule import ByteBudget, RunLock, Segment
+    from pixcrawler.sources import Source
+    from pixcrawler.stats import PassClock
+
+    NativeCall: TypeAlias = Callable[[list[Item], int], Sequence[object]]
+
+__all__ = ["ArrayJobs", "DecodeAhead", "Job", "Piece", "StackedJobs"]
+
+# Two batches in work at once: while the last images of one are decoded, idle threads begin the next.
+_DRIVERS = 2
+# Batches that exist but were not handed out: two ahead of the one that the consumer waits for.
+_JOBS_AHEAD = 3
+
+
+@dataclass(eq=False)
+class Piece:
+    """Samples decoded together, in order.
+
+    Attributes:
+        samples: The samples.
+        images: (N, H, W, C) uint8, or one array for each sample; where ``errors`` has an entry the content is
+            unspecified.
+        errors: By position, why a sample failed.
+        size_bytes: What was accounted for it.
+        chunk_error: Why a whole chunk could not be opened, in place of samples.
+        chunk_samples: How many samples the catalogue counts in that chunk.
+    """
+
+    samples: list[Sample]
+    images: NDArray[np.uint8] | list[NDArray[np.uint8] | None]
+    errors: dict[int, PixCrawlerError] = field(default_factory=dict)
+    size_bytes: int = 0
+    chunk_error: PixCrawlerError | None = None
+    chunk_samples: int = 0
+
+
+@dataclass(eq=False)
+class Job:
+    """Consecutive samples of the run, and what became of them so far.
+
+    Attributes:
+        position: Samples of the run before it.
+        wanted: Samples that it is to have; the last job may get fewer.
+        samples: Those known so far. Decoding begins before all are: with whole chunks the later ones may be known only
+            when the bytes of the first are released.
+        is_complete: No further samples come.
+        pieces: Decoded, not handed out yet.
+        is_done: No further pieces come.
+        error: Why a thread failed at it.
+    """
+
+    position: int
+    wanted: int
+    samples: list[Sample] = field(default_factory=list)
+    is_complete: bool = False
+    pieces: deque[Piece] = field(default_factory=deque)
+    is_done: bool = False
+    error: BaseException | None = None
+
+
+class DecodeAhead:
+    """Decodes a run's samples in jobs of consecutive ones.
+
+    Args:
+        source: Where the bytes come from, for reading a damaged member once more.
+        prefetcher: Brings samples and their bytes.
+        decoder: The native decoder.
+        lock: The run's lock. All state here is behind it.
+        budget: Bytes that may be held.
+        clock: Takes the waiting times.
+        jobs: How samples become pieces.
+
+    Attributes:
+        failed: Samples that the consumer found failed so far: later jobs are cut so that batches end with jobs again.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        prefetcher: Prefetcher,
+        decoder: Decoder,
+        lock: RunLock,
+        budget: ByteBudget,
+        clock: PassClock,
+        jobs: StackedJobs | ArrayJobs,
+    ) -> None:
+        self.source = source
+        self.prefetcher = prefetcher
+        self.decoder = decoder
+        self.lock = lock
+        self.budget = budget
+        self._clock = clock
+        self._strategy = jobs
+        self._jobs: deque[Job] = deque()
+        self._stacked_size: tuple[int, int] | None = None
+        self._assigned = 0
+        self.failed = 0
+        # The job that further samples go to, until it is complete; a later one waits for it.
+        self._gathering: Job | None = None
+        # A chunk that could not be opened, met after samples that were to be delivered before.
+        self._failed_chunk: Plan | None = None
+        self._is_exhausted = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"pixcrawler-decode-{number}", daemon=True)
+            for number in range(_DRIVERS)
+        ]
+
+    def start(self) -> None:
+        """Begin decoding."""
+        for thread in self._threads:
+            thread.start()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the threads to end, after the run's lock was closed."""
+        deadline = time.monotonic() + timeout_s
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(deadline - time.monotonic(), 0))
+
+    # The consumer's side.
+
+    def next_piece(self) -> Piece | None:
+        """The next decoded samples in order; None at the end of the run.
+
+        Raises:
+            BaseException: A thread of the run failed in a way that it should not.
+        """
+        began = time.perf_counter()
+        with self.lock.changed:
+            try:
+                while not self.lock.is_closed:
+                    if self._jobs:
+                        job = self._jobs[0]
+                        if job.pieces:
+                            piece = job.pieces.popleft()
+                            self.budget.return_output(piece.size_bytes)
+                            self.lock.changed.notify_all()
+                            return piece
+                        if job.error is not None:
+                            raise job.error
+                        if job.is_done:
+                            self._jobs.popleft()
+                            self.lock.changed.notify_all()
+                            continue
+                    elif self._is_exhausted:
+                        return None
+                    self.lock.changed.wait()
+                return None
+            finally:
+                self._clock.wait_decode_s += time.perf_counter() - began
+
+    # The decode threads.
+
+    def is_next(self, job: Job) -> bool:
+        """Whether the consumer waits for this job; the lock is held."""
+        return bool(self._jobs) and self._jobs[0] is job
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                self._strategy.run(self, job)
+            except BaseException as exc:  # noqa: BLE001 - the consumer raises it in its own thread
+                job.error = exc
+            with self.lock.changed:
+                job.is_done = True
+                self.lock.changed.notify_all()
+
+    def _next_job(self) -> Job | None:
+        """The next job, with its first sample; waits for room and for the sample to be known; None at the end."""
+        with self.lock.changed:
+            began = time.perf_counter()
+            while not self.lock.is_closed and (self._gathering is not None or len(self._jobs) >= _JOBS_AHEAD):
+                self.lock.changed.wait()
+            self._clock.wait_consumer_s += (time.perf_counter() - began) / _DRIVERS
+            while not self.lock.is_closed and not self._is_exhausted:
+                job = Job(self._assigned, self._strategy.size_after(self._assigned - self.failed))
+                self._gathering = job
+                self._gather_first(job)
+                if job.samples or job.pieces or job.error is not None:
+                    self._jobs.append(job)
+                    self.lock.changed.notify_all()
+                if job.samples:
+                    return job
+                # A chunk that cannot be opened, an error, or the end: nothing to decode.
+                job.is_done = True
+            return None
+
+    def _gather_first(self, job: Job) -> None:
+        """Wait until a job has a sample or is complete without any; the lock is held."""
+        try:
+            while not self.lock.is_closed:
+                self._gather(job)
+                if job.samples or job.is_complete:
+                    return
+                self.lock.changed.wait()
+        except BaseException as exc:  # noqa: BLE001 - the consumer raises it in its own thread
+            job.error = exc
+            self._is_exhausted = True
+            self._complete(job)
+
+    def _gather(self, job: Job) -> None:
+        """Add the samples that are known to a job that is not complete; the lock is held."""
+        if self._failed_chunk is not None:
+            plan, self._failed_chunk = self._failed_chunk, None
+            job.pieces.append(Piece([], [], chunk_error=plan.error, chunk_samples=plan.chunk.num_images or 0))
+            self._complete(job)
+        while not job.is_complete:
+            sample = self.prefetcher.next_sample()
+            if sample is NoSample.YET:
+                return
+            if isinstance(sample, Sample):
+                job.samples.append(sample)
+                if len(job.samples) == job.wanted:
+                    self._complete(job)
+            elif isinstance(sample, Plan):
+                # In a job of its own, behind the samples before it.
+                self._failed_chunk = sample
+                if job.samples:
+                    self._complete(job)
+                else:
+                    self._gather(job)
+            else:
+                self._is_exhausted = True
+                self._complete(job)
+
+    def _complete(self, job: Job) -> None:
+        job.is_complete = True
+        self._assigned += len(job.samples)
+        self._gathering = None
+        self.lock.changed.notify_all()
+
+    # What the kinds of jobs are made of.
+
+    def take_output(self, job: Job, size_bytes: int) -> bool:
+        """Wait until decoded images of that size may be held; False if the run is over."""
+        began = time.perf_counter()
+        with self.lock.changed:
+            while not self.lock.is_closed:
+                if self.budget.take_output(size_bytes, is_next=self.is_next(job)):
+                    self._clock.wait_consumer_s += (time.perf_counter() - began) / _DRIVERS
+                    return True
+                self.lock.changed.wait()
+        return False
+
+    def ready(self, job: Job, start: int) -> int:
+        """Wait until sample ``start`` of a job is known, and its bytes are there or known not to come.
+
+        Returns:
+            The end of the samples from ``start`` on of which the same is known; ``start`` itself if the job has no more,
+            or the run is over.
+        """
+        with self.lock.changed:
+            began = time.perf_counter()
+            while not self.lock.is_closed:
+                if not job.is_complete:
+                    self._gather(job)
+                if start < len(job.samples) and job.samples[start].segment.is_settled:
+                    break
+                if start == len(job.samples) and job.is_complete:
+                    return start
+                self.lock.changed.wait()
+            self._clock.wait_network_s += (time.perf_counter() - began) / _DRIVERS
+            if self.lock.is_closed:
+                return start
+            first = job.samples[start].segment
+            stop = start + 1
+            while stop < len(job.samples) and _are_alike(first, job.samples[stop].segment):
+                stop += 1
+            return stop
+
+    def decode(self, samples: Sequence[Sample], call: NativeCall) -> tuple[int, dict[int, PixCrawlerError]]:
+        """Decode samples that :meth:`ready` found alike; those whose bytes came damaged are fetched once more.
+
+        Args:
+            samples: The samples.
+            call: The native call: takes items and the position of the first, returns an error or anything else for
+                each,
+                of the first ones at least.
+
+        Returns:
+            How many of the samples were dealt with, and by position the errors, their places filled in. The segments of
+            those dealt with are released.
+        """
+        errors: dict[int, PixCrawlerError] = {}
+        segment_error = samples[0].segment.error
+        if segment_error is not None:
+            dealt_with = len(samples)
+            errors = {position: copy(segment_error) for position in range(dealt_with)}
+        else:
+            results = call([sample.item(_bytes_of(sample.segment)) for sample in samples], 0)
+            dealt_with = len(results)
+            for position, result in enumerate(results):
+                final = result
+                if isinstance(result, ArchiveError) and self.source.is_remote:
+                    final = self._decode_again(samples[position], position, call, result)
+                if isinstance(final, PixCrawlerError):
+                    errors[position] = final
+        for position, error in errors.items():
+            error.with_place(chunk_id=samples[position].segment.opened.chunk.id, member=samples[position].member)
+        with self.lock.changed:
+            for sample in samples[:dealt_with]:
+                self.prefetcher.release(sample.segment)
+        return dealt_with, errors
+
+    def _decode_again(self, sample: Sample, position: int, call: NativeCall, error: ArchiveError) -> object:
+        """Fetch a sample's own bytes once more: those that came had another checksum, or no sound structure."""
+        opened = sample.segment.opened
+        start, stop = opened.directory.extent(sample.index)
+        try:
+            buffer = self.source.read(opened.chunk, start, stop)
+        except (PixCrawlerError, RangesUnsupportedError):
+            return error
+        return call([(buffer, start, opened.directory, sample.index)], position)[0]
+
+    def hand_over(self, job: Job, piece: Piece, *, reserved_bytes: int) -> None:
+        """Give a piece to the consumer, accounted with what it really takes."""
+        with self.lock.changed:
+            self.budget.output_bytes += piece.size_bytes - reserved_bytes
+            job.pieces.append(piece)
+            self.lock.changed.notify_all()
+
+    def find_stacked_size(self, job: Job) -> tuple[int, int] | None:
+        """The size of the run's first sample that has one; only the job that the consumer waits for looks for it."""
+        with self.lock.changed:
+            while not self.lock.is_closed and self._stacked_size is None and not self.is_next(job):
+                self.lock.changed.wait()
+            if self._stacked_size is not None or self.lock.is_closed:
+                return self._stacked_size
+        position = 0
+        while self.ready(job, position) > position:
+            segment = job.samples[position].segment
+            if segment.error is None:
+                (found,) = self.decoder.probe([job.samples[position].item(_bytes_of(segment))])
+                if not isinstance(found, PixCrawlerError):
+                    with self.lock.changed:
+                        self._stacked_size = found
+                        self.lock.changed.notify_all()
+                    return found
+            position += 1
+        return None
+
+
+def _are_alike(one: Segment, other: Segment) -> bool:
+    """Whether the bytes of both segments are there, or one error explains both."""
+    if one.error is not None:
+        return other.error is one.error
+    return one.buffer is not None and other.buffer is not None
+
+
+def _bytes_of(segment: Segment) -> Buffer:
+    if segment.buffer is None:
+        message = "a segment was released before its samples were decoded"
+        raise RuntimeError(message)
+    return segment.buffer
+
+
+class StackedJobs:
+    """Samples of one size, stacked: each job is one batch.
+
+    Args:
+        batch_size: Samples of a batch.
+        image_size: (height, width) of every image, or None for the size that the first one has.
+        channels: Bytes a pixel.
+        destination: (N, H, W, C) uint8 that takes all images of the run one after the other, or None for new arrays.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        image_size: tuple[int, int] | None,
+        channels: int,
+        destination: NDArray[np.uint8] | None = None,
+    ) -> None:
+        self._batch_size = batch_size
+        self._image_size = image_size
+        self._channels = channels
+        self._destination = destination
+
+    def size_after(self, good: int) -> int:
+        """Samples of the next job, such that after ``good`` ones before it a job ends where a batch does."""
+        return self._batch_size - good % self._batch_size
+
+    def run(self, ahead: DecodeAhead, job: Job) -> None:
+        """Decode a job."""
+        # Without any size no sample of the job can be decoded: slots of one pixel take the errors.
+        height, width = self._image_size or ahead.find_stacked_size(job) or (1, 1)
+        reserved_bytes = 0
+        if self._destination is None:
+            reserved_bytes = job.wanted * height * width * self._channels
+            if not ahead.take_output(job, reserved_bytes):
+                return
+            out = np.empty((job.wanted, height, width, self._channels), np.uint8)
+        else:
+            out = self._destination[job.position : job.position + job.wanted]
+        errors: dict[int, PixCrawlerError] = {}
+        done = 0
+        while (stop := ahead.ready(job, done)) > done:
+            if stop > len(out):
+                message = (
+                    f"expected {job.position + len(out)} samples as the catalogue counts, the directories have more"
+                )
+                raise IntegrityError(message, code="image_count")
+            slots = out[done:stop]
+
+            def call(items: list[Item], start: int, slots: NDArray[np.uint8] = slots) -> Sequence[object]:
+                return ahead.decoder.decode_into(items, slots[start : start + len(items)])
+
+            dealt_with, failed = ahead.decode(job.samples[done:stop], call)
+            errors.update({done + position: error for position, error in failed.items()})
+            done += dealt_with
+        if not job.is_complete:
+            return
+        if done < len(out) and self._destination is None:
+            # The last batch: an array of its own size, not a part of a larger one.
+            out = out[:done].copy()
+        ahead.hand_over(job, Piece(job.samples, out, errors, out.nbytes), reserved_bytes=reserved_bytes)
+
+
+class ArrayJobs:
+    """Samples each of its own size, in an array of its own.
+
+    Args:
+        max_bytes: Decoded bytes of one piece; a larger image makes a piece by itself.
+    """
+
+    # As many images as keep several threads busy; decoded images of the usual sizes stay a few MB together.
+    _SAMPLES = 32
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+
+    def size_after(self, good: int) -> int:  # noqa: ARG002 - batches have no borders here
+        """Samples of the next job."""
+        return self._SAMPLES
+
+    def run(self, ahead: DecodeAhead, job: Job) -> None:
+        """Decode a job."""
+        done = 0
+        while (stop := ahead.ready(job, done)) > done:
+            if not ahead.take_output(job, self._max_bytes):
+                return
+            samples = job.samples[done:stop]
+            images: list[NDArray[np.uint8] | None] = [None] * len(samples)
+
+            def call(
+                items: list[Item],
+                start: int,
+                images: list[NDArray[np.uint8] | None] = images,
+            ) -> Sequence[object]:
+                results = ahead.decoder.decode(items, max_bytes=self._max_bytes)
+                for position, result in enumerate(results, start):
+                    images[position] = None if isinstance(result, PixCrawlerError) else result
+                return results
+
+            dealt_with, errors = ahead.decode(samples, call)
+            size_bytes = sum(image.nbytes for image in images if image is not None)
+            piece = Piece(samples[:dealt_with], images[:dealt_with], errors, size_bytes)
+            ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
+            done += dealt_with

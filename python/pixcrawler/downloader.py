@@ -1,0 +1,503 @@
+"""From ranges of chunks to sealed segments: requests, resumption, checks, refreshed addresses.
+
+A body is written as it arrives into a buffer of the length that was asked for. After a failure the range is resumed
+from the byte it reached, with the ETag of the chunk's first answer, so that no segment mixes two versions of a chunk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from pixcrawler._constants import TAIL_BYTES
+from pixcrawler._native import SegmentBuffer
+from pixcrawler._retry import Attempts, Clock, RetryPolicy
+from pixcrawler.exceptions import (
+    DownloadError,
+    IntegrityError,
+    LimitError,
+    NetworkError,
+    NotFoundError,
+    PixCrawlerError,
+    ProtocolError,
+    escape,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pixcrawler._http import Answer, Http
+    from pixcrawler.limits import Limits
+    from pixcrawler.records import ChunkRecord
+
+__all__ = ["Downloader", "RangesUnsupportedError", "Tail"]
+
+_OK = 200
+_PARTIAL = 206
+_UNSATISFIABLE = 416
+_LENGTH = re.compile(r"\d{1,18}\Z", re.ASCII)
+# What a server of presigned addresses says of one that has expired.
+_EXPIRED = frozenset({401, 403, 410})
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)\s*\Z", re.IGNORECASE | re.ASCII)
+# close() waits this long for requests to notice; only one that is still connecting can take longer.
+_CLOSE_WAIT_S = 0.9
+
+
+class RangesUnsupportedError(Exception):
+    """The server sends whole chunks only. Internal: whoever reads a source takes the whole-chunk path then."""
+
+
+class Tail(NamedTuple):
+    """The end of a chunk.
+
+    Attributes:
+        buffer: Sealed.
+        start: Position in the chunk of the buffer's first byte.
+        size_bytes: Length of the whole chunk.
+    """
+
+    buffer: SegmentBuffer
+    start: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class _ChunkState:
+    """What answers have told about a chunk so far.
+
+    Attributes:
+        chunk: The record, with the latest address.
+        etag: Of the first answer, if strong.
+        size_bytes: From the catalogue or the first answer.
+        has_ranges: Whether a Range request was answered as such; None before the first answer.
+    """
+
+    chunk: ChunkRecord
+    etag: str | None = None
+    size_bytes: int | None = None
+    has_ranges: bool | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """A range while it arrives.
+
+    Attributes:
+        start, stop: Bytes [start, stop) of the chunk; both None for the last ``TAIL_BYTES`` of a chunk of unknown size.
+        buffer: None until the length is known.
+    """
+
+    start: int | None = None
+    stop: int | None = None
+    buffer: SegmentBuffer | None = None
+
+    @property
+    def filled(self) -> int:
+        return 0 if self.buffer is None else self.buffer.filled
+
+    @property
+    def length(self) -> int | None:
+        return None if self.start is None or self.stop is None else self.stop - self.start
+
+    def restart(self) -> None:
+        """Discard what arrived."""
+        self.buffer = None if self.length is None else SegmentBuffer(self.length)
+
+
+class Downloader:
+    """Fetches ranges of one job's chunks. Thread-safe: each call runs in its caller's thread and blocks.
+
+    Args:
+        http: Makes the requests.
+        limits: Bounds on untrusted input.
+        policy: When to try again.
+        clock: Where time and chance come from.
+        address: The absolute address of a chunk.
+        refresh: Asks the catalogue for a chunk anew, for a fresh presigned address; None if it is gone.
+    """
+
+    def __init__(
+        self,
+        http: Http,
+        *,
+        limits: Limits,
+        policy: RetryPolicy,
+        clock: Clock,
+        address: Callable[[ChunkRecord], str],
+        refresh: Callable[[ChunkRecord], ChunkRecord | None],
+    ) -> None:
+        self._http = http
+        self._limits = limits
+        self._policy = policy
+        self._clock = clock
+        self._address = address
+        self._refresh = refresh
+        self._cancelled = threading.Event()
+        self._idle = threading.Condition()
+        self._running = 0
+        self._requests = 0
+        self._retries = 0
+        self._bytes = 0
+        self._states: dict[str, _ChunkState] = {}
+
+    def close(self) -> bool:
+        """End all calls under way: each raises NetworkError (code ``closed``) within a second.
+
+        Returns:
+            Whether all of them have ended.
+        """
+        self._cancelled.set()
+        with self._idle:
+            return self._idle.wait_for(lambda: self._running == 0, _CLOSE_WAIT_S)
+
+    def stats(self) -> dict[str, int]:
+        """Counters since construction: requests, retries, bytes (of bodies of chunks, those discarded included)."""
+        with self._idle:
+            return {"requests": self._requests, "retries": self._retries, "bytes": self._bytes}
+
+    def fetch_tail(self, chunk: ChunkRecord) -> Tail:
+        """The last 65,536 bytes of a chunk, or all of a shorter one.
+
+        Args:
+            chunk: The chunk.
+
+        Returns:
+            The bytes, their position, and the chunk's size as the server tells it.
+
+        Raises:
+            RangesUnsupportedError: Only the whole chunk can be had.
+            PixCrawlerError: As :meth:`fetch_range`; IntegrityError if the size is not the catalogue's; LimitError if it
+                is larger than the limit.
+        """
+        fetch = _Fetch()
+        buffer = self._fetch_range(chunk, fetch)
+        start = fetch.start or 0
+        return Tail(buffer, start, start + len(buffer))
+
+    def fetch_range(self, chunk: ChunkRecord, start: int, stop: int) -> SegmentBuffer:
+        """Bytes [start, stop) of a chunk.
+
+        Args:
+            chunk: The chunk.
+            start: First byte.
+            stop: End, larger than ``start`` and at most the chunk's size.
+
+        Returns:
+            A sealed buffer of ``stop - start`` bytes.
+
+        Raises:
+            RangesUnsupportedError: Only the whole chunk can be had.
+            DownloadError: The bytes cannot be had; retries are used up.
+            IntegrityError: The chunk on the server is not the catalogue's, or not that of earlier ranges.
+            AuthenticationError: The server refuses access, also with a fresh address.
+            NetworkError: The request was cancelled, or a redirect or certificate is not acceptable.
+            ValueError: The range is empty.
+        """
+        if not 0 <= start < stop:
+            message = f"not a range: {start} to {stop}"
+            raise ValueError(message)
+        return self._fetch_range(chunk, _Fetch(start, stop, SegmentBuffer(stop - start)))
+
+    def fetch_whole(self, chunk: ChunkRecord) -> SegmentBuffer:
+        """A whole chunk by one streaming request, its size and SHA-256 checked where the catalogue gives them.
+
+        Args:
+            chunk: The chunk.
+
+        Returns:
+            A sealed buffer.
+
+        Raises:
+            PixCrawlerError: As :meth:`fetch_range`; LimitError if the chunk is larger than the limit.
+        """
+        state = self._state(chunk)
+
+        def attempt(url: str, _attempts: Attempts) -> SegmentBuffer:
+            self._check_limit(chunk.size_bytes)
+            # Every attempt starts from zero, so that bytes are no progress.
+            with self._get(url, {}) as answer:
+                return self._take_whole(state, answer)
+
+        return self._with_retries(state, attempt, lambda: "the whole chunk")
+
+    def _fetch_range(self, chunk: ChunkRecord, fetch: _Fetch) -> SegmentBuffer:
+        state = self._state(chunk)
+        if state.has_ranges is False:
+            raise RangesUnsupportedError
+
+        def attempt(url: str, attempts: Attempts) -> SegmentBuffer:
+            if fetch.buffer is not None and fetch.filled == fetch.length:
+                # Only the end of a chunked body was missing.
+                return _sealed(fetch.buffer)
+            headers = {"range": f"bytes=-{TAIL_BYTES}"}
+            if fetch.start is not None and fetch.stop is not None:
+                headers["range"] = f"bytes={fetch.start + fetch.filled}-{fetch.stop - 1}"
+            if state.etag is not None:
+                headers["if-range"] = state.etag
+            before = fetch.filled
+            try:
+                with self._get(url, headers) as answer:
+                    return self._take_range(state, fetch, answer)
+            finally:
+                if fetch.filled > before:
+                    attempts.progressed()
+
+        return self._with_retries(state, attempt, lambda: f"{fetch.filled} of {fetch.length} bytes from {fetch.start}")
+
+    def _state(self, chunk: ChunkRecord) -> _ChunkState:
+        state = self._states.get(chunk.id)
+        if state is None:
+            # setdefault is atomic: all threads share one state per chunk.
+            state = self._states.setdefault(chunk.id, _ChunkState(chunk, size_bytes=chunk.size_bytes))
+        return state
+
+    def _with_retries(
+        self, state: _ChunkState, attempt: Callable[[str, Attempts], SegmentBuffer], reached: Callable[[], str]
+    ) -> SegmentBuffer:
+        """Try until it succeeds or the policy ends it; every error that leaves names the chunk."""
+        attempts = Attempts(self._policy, self._clock, self._cancelled)
+        may_refresh = True
+        with self._counted():
+            while True:
+                used = state.chunk
+                try:
+                    return attempt(self._address(used), attempts)
+                except _ExpiredError as expired:
+                    error: PixCrawlerError = expired.error
+                    if may_refresh:
+                        may_refresh = False
+                        try:
+                            self._refresh_address(state, used)
+                        except PixCrawlerError as refused:
+                            raise refused.with_place(chunk_id=used.id) from expired
+                        continue
+                except PixCrawlerError as failed:
+                    error = failed
+                error.with_place(chunk_id=state.chunk.id)
+                if self._cancelled.is_set():
+                    raise NetworkError("the dataset was closed", code="closed", chunk_id=state.chunk.id) from error
+                try:
+                    attempts.failed(error)
+                except PixCrawlerError:
+                    if isinstance(error, IntegrityError) or not (
+                        error.retryable or isinstance(error, NotFoundError | ProtocolError) or error.code == "refused"
+                    ):
+                        raise error from error.__cause__
+                    detail = f"after {attempts.total} failed attempts, with {reached()}: {error.code}: {error.detail}"
+                    raise DownloadError(
+                        detail, code="download_failed", chunk_id=state.chunk.id, retryable=error.retryable
+                    ) from error
+                with self._idle:
+                    self._retries += 1
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._running -= 1
+                self._idle.notify_all()
+
+    @contextmanager
+    def _get(self, url: str, headers: dict[str, str]) -> Iterator[Answer]:
+        """One request for a chunk's bytes; statuses other than 200, 206 and 416 raise."""
+        with self._idle:
+            self._requests += 1
+        if self._cancelled.is_set():
+            message = "the dataset was closed"
+            raise NetworkError(message, code="closed")
+        with self._http.get(url, headers, cancelled=self._cancelled) as answer:
+            if answer.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
+                error = self._http.error_of(answer)
+                # A plain address at the API itself does not expire: there the key is wrong.
+                if answer.status in _EXPIRED and (answer.foreign or "?" in url):
+                    raise _ExpiredError(error)
+                raise error
+            encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+            if encoding not in {"", "identity"}:
+                message = f"Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
+                raise ProtocolError(message, code="protocol")
+            yield answer
+
+    def _refresh_address(self, state: _ChunkState, used: ChunkRecord) -> None:
+        with state.lock:
+            if state.chunk is not used:
+                # Another thread was here first.
+                return
+            fresh = self._refresh(used)
+            if fresh is None:
+                message = "the catalogue does not hold it any more"
+                raise NotFoundError(message, code="not_found", chunk_id=used.id)
+            if (fresh.size_bytes, fresh.sha256) != (used.size_bytes, used.sha256):
+                message = "the catalogue gives it another size or SHA-256 than before"
+                raise IntegrityError(message, code="chunk_changed", chunk_id=used.id)
+            state.chunk = fresh
+
+    def _take_range(self, state: _ChunkState, fetch: _Fetch, answer: Answer) -> SegmentBuffer:
+        """Check that the answer is the part that was asked for, and append it."""
+        if answer.status == _OK:
+            self._refuse_whole(state, answer)
+        first, last, total = _content_range(answer)
+        self._check_version(state, answer, total)
+        if answer.status == _UNSATISFIABLE:
+            if total != 0 or fetch.start is not None:
+                message = f"status 416 for a range from {fetch.start}, of {total} bytes"
+                raise DownloadError(message, code="range_mismatch", retryable=True)
+            fetch.start = fetch.stop = 0
+        else:
+            _place(fetch, first, last, total)
+        declared = _content_length(answer)
+        if first is not None and last is not None and declared not in {None, last - first + 1}:
+            message = f"Content-Length {declared} for {last - first + 1} bytes"
+            raise DownloadError(message, code="range_mismatch", retryable=True)
+        if fetch.buffer is None:
+            fetch.restart()
+        buffer = fetch.buffer
+        assert buffer is not None, "restart() makes one once start and stop are known"
+        if answer.status == _PARTIAL:
+            state.has_ranges = True
+            try:
+                self._write(buffer, answer)
+            except _OverlongError as exc:
+                # Nothing of an answer that contradicts itself is kept.
+                fetch.restart()
+                message = "the body is longer than its Content-Range"
+                raise DownloadError(message, code="range_mismatch", retryable=True) from exc
+        return _sealed(buffer)
+
+    def _refuse_whole(self, state: _ChunkState, answer: Answer) -> None:
+        """Raise what a 200 in answer to a Range request means."""
+        etag = answer.headers.get("etag")
+        if state.etag is not None and etag != state.etag:
+            # If-Range worked as it should: the version that was begun is gone.
+            message = f"its ETag was {escape(state.etag, limit=80)}, is {escape(str(etag), limit=80)}"
+            raise IntegrityError(message, code="chunk_changed")
+        if state.has_ranges:
+            message = "status 200, although earlier ranges were answered with 206"
+            raise DownloadError(message, code="range_mismatch", retryable=True)
+        state.has_ranges = False
+        raise RangesUnsupportedError
+
+    def _check_version(self, state: _ChunkState, answer: Answer, total: int | None) -> None:
+        """Compare an answer's ETag and total size with what is known, or keep them if they are the first."""
+        etag = answer.headers.get("etag")
+        # Only a strong validator promises equal bytes (RFC 9110, 8.8.1).
+        strong = etag if etag is not None and etag.startswith('"') and len(etag) <= 1024 else None  # noqa: PLR2004
+        self._check_limit(total)
+        with state.lock:
+            if state.size_bytes is not None and total is not None and total != state.size_bytes:
+                known = state.chunk.size_bytes is not None
+                message = f"{total} bytes, not {state.size_bytes} as {'the catalogue says' if known else 'before'}"
+                # A single header may lie; a chunk that was replaced stays so.
+                raise IntegrityError(message, code="chunk_integrity" if known else "chunk_changed", retryable=True)
+            if state.etag is not None and strong is not None and strong != state.etag:
+                message = f"its ETag was {escape(state.etag, limit=80)}, is {escape(strong, limit=80)}"
+                raise IntegrityError(message, code="chunk_changed")
+            state.etag = state.etag or strong
+            state.size_bytes = total if state.size_bytes is None else state.size_bytes
+
+    def _take_whole(self, state: _ChunkState, answer: Answer) -> SegmentBuffer:
+        if answer.status != _OK:
+            message = f"status {answer.status} for a request without a range"
+            raise DownloadError(message, code="range_mismatch", retryable=True)
+        length = _content_length(answer)
+        self._check_version(state, answer, length)
+        size_bytes = state.size_bytes
+        if size_bytes is None:
+            message = "neither the catalogue nor the answer tells the chunk's size"
+            raise ProtocolError(message, code="protocol")
+        digest = hashlib.sha256() if state.chunk.sha256 is not None else None
+        buffer = SegmentBuffer(size_bytes)
+        try:
+            self._write(buffer, answer, None if digest is None else digest.update)
+        except _OverlongError as exc:
+            message = f"more than {size_bytes} bytes"
+            raise IntegrityError(message, code="chunk_integrity", retryable=True) from exc
+        _sealed(buffer)
+        if digest is not None and digest.hexdigest() != state.chunk.sha256:
+            message = f"its SHA-256 is {digest.hexdigest()}, not {state.chunk.sha256}"
+            raise IntegrityError(message, code="chunk_integrity", retryable=True)
+        return buffer
+
+    def _write(self, buffer: SegmentBuffer, answer: Answer, also: Callable[[bytes], object] | None = None) -> None:
+        """Append a body; what was written stays when the connection breaks."""
+        before = buffer.filled
+        room = len(buffer) - before
+        write = buffer.write
+        try:
+            for data in answer.iter_raw():
+                room -= len(data)
+                if room < 0:
+                    raise _OverlongError
+                write(data)
+                if also is not None:
+                    also(data)
+        finally:
+            with self._idle:
+                self._bytes += buffer.filled - before
+
+    def _check_limit(self, size_bytes: int | None) -> None:
+        if size_bytes is not None and size_bytes > self._limits.chunk_bytes:
+            message = f"{size_bytes} bytes, at most {self._limits.chunk_bytes} are allowed"
+            raise LimitError(message, code="limit_chunk")
+
+
+class _ExpiredError(Exception):
+    """An address may have expired. Internal."""
+
+    def __init__(self, error: PixCrawlerError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _OverlongError(Exception):
+    """A body is longer than it should be. Internal."""
+
+
+def _sealed(buffer: SegmentBuffer) -> SegmentBuffer:
+    """The buffer, sealed; an error if it is not full."""
+    if buffer.filled < len(buffer):
+        message = f"{len(buffer) - buffer.filled} bytes are missing at the end"
+        raise DownloadError(message, code="short_body", retryable=True)
+    buffer.seal()
+    return buffer
+
+
+def _content_length(answer: Answer) -> int | None:
+    match = _LENGTH.match(answer.headers.get("content-length", ""))
+    return None if match is None else int(match.group())
+
+
+def _place(fetch: _Fetch, first: int | None, last: int | None, total: int | None) -> None:
+    """Check that a 206 is the part asked for; from the first answer to a request for the tail, learn where it is."""
+    if first is None or last is None:
+        message = "status 206 without a usable Content-Range"
+        raise DownloadError(message, code="range_mismatch", retryable=True)
+    if fetch.start is None or fetch.stop is None:
+        if total is None or (first, last) != (max(0, total - TAIL_BYTES), total - 1):
+            message = f"asked for the last {TAIL_BYTES} bytes, got {first} to {last} of {total}"
+            raise DownloadError(message, code="range_mismatch", retryable=True)
+        fetch.start, fetch.stop = first, total
+    elif (first, last) != (fetch.start + fetch.filled, fetch.stop - 1):
+        message = f"asked for {fetch.start + fetch.filled} to {fetch.stop - 1}, got {first} to {last}"
+        raise DownloadError(message, code="range_mismatch", retryable=True)
+
+
+def _content_range(answer: Answer) -> tuple[int | None, int | None, int | None]:
+    """First byte, last byte and total of a Content-Range (RFC 9110, 14.4); None for what it does not tell."""
+    match = _CONTENT_RANGE.match(answer.headers.get("content-range", ""))
+    if match is None:
+        return None, None, None
+    first, last, total = match.groups()
+    known_total = None if total == "*" else int(total)
+    if first is None or int(first) > int(last) or (known_total is not None and int(last) >= known_total):
+        return None, None, known_total
+    return int(first), int(last), known_total

@@ -1,0 +1,58 @@
+"""What an input may cost at most; every limit is checked before the memory or time it bounds is spent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on untrusted input. The defaults suit chunks of some hundred photographs.
+
+    The first eight are those of the native core, of the same names and defaults.
+
+    Attributes:
+        entries: Entries of one central directory.
+        directory_bytes: Bytes of one central directory.
+        member_bytes: Bytes of one member as it stands in the archive.
+        inflated_bytes: Bytes of one member when inflated.
+        inflate_ratio: Inflated to compressed size, for members that inflate to more than 16 MiB.
+        pixels: Pixels (height x width) of one image.
+        scans: Scans of one progressive JPEG.
+        scan_pixels: Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
+        chunk_bytes: Bytes of one chunk.
+        json_bytes: Bytes of one answer of the API.
+        redirects: Redirects followed for one request.
+        error_body_bytes: Bytes read of the body of an error answer.
+
+    Raises:
+        TypeError: A limit is not an int.
+        ValueError: A limit is negative, or too large for 63 bits.
+    """
+
+    entries: int = 100_000
+    directory_bytes: int = 64 << 20
+    member_bytes: int = 64 << 20
+    inflated_bytes: int = 256 << 20
+    inflate_ratio: int = 100
+    pixels: int = 100_000_000
+    scans: int = 100
+    scan_pixels: int = 10_000_000_000
+    chunk_bytes: int = 4 << 30
+    json_bytes: int = 64 << 20
+    redirects: int = 5
+    error_body_bytes: int = 4096
+
+    def __post_init__(self) -> None:
+        """Refuse what the native core could not represent."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                message = f"Limits.{field.name} must be an int, not {value!r}"
+                raise TypeError(message)
+            top = (1 << 32) - 1 if field.name == "scans" else (1 << 63) - 1
+            if not 0 <= value <= top:
+                message = f"Limits.{field.name} must be from 0 to {top}, not {value}"
+                raise ValueError(message)

@@ -1,0 +1,126 @@
+"""``load_dataset``: the way in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pixcrawler.dataset import Dataset
+from pixcrawler.limits import Limits
+from pixcrawler.options import Options, size_of
+from pixcrawler.sources.local import is_local, open_local
+
+if TYPE_CHECKING:
+    import os
+
+    import httpx
+
+    from pixcrawler.options import ImageSize, LabelFunction
+    from pixcrawler.sources import Source
+
+__all__ = ["load_dataset"]
+
+
+def load_dataset(
+    job_id: str | os.PathLike[str],
+    api_key: str | None = None,
+    base_url: str | None = None,
+    max_workers: int = 4,
+    timeout: float = 300,
+    verify_ssl: bool = True,
+    *,
+    image_size: ImageSize | None = None,
+    resize_mode: Literal["stretch", "crop", "pad"] = "stretch",
+    interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bilinear",
+    mode: Literal["RGB", "L", "RGBA"] = "RGB",
+    apply_exif: bool = True,
+    draft: bool = False,
+    on_error: Literal["raise", "skip"] = "raise",
+    max_failures: float | None = None,
+    on_truncated: Literal["fail", "keep"] = "fail",
+    limits: Limits | None = None,
+    memory_limit: int | str = "256MB",
+    decode_threads: int | None = None,
+    label_fn: LabelFunction | None = None,
+    allow_private_hosts: bool = False,
+    http_client: httpx.Client | None = None,
+) -> Dataset:
+    """Open a dataset: one call to the API, no image moves yet.
+
+    Args:
+        job_id: A finished job's id; or a local path, if it is a ``PathLike``, contains a separator, or ends in
+            ``.zip``:
+            a zip, a folder of zip chunks, or a plain folder of images.
+        api_key: The key; else ``PIXCRAWLER_API_KEY``, else the one that ``pixcrawler login`` stored.
+        base_url: The API; else ``PIXCRAWLER_BASE_URL``, else that of ``pixcrawler login``, else
+            https://api.pixcrawler.com.
+        max_workers: Requests at once.
+        timeout: Total time for one request, in seconds.
+        verify_ssl: Check the server's certificate.
+        image_size: (height, width) in pixels of every image, or an int for a square. None leaves each image its own
+            size.
+        resize_mode: "stretch" (Pillow's ``resize``), "crop" (torchvision's ``Resize`` then ``CenterCrop``) or "pad"
+            (Pillow's ``ImageOps.pad(color=0)``).
+        interpolation: "nearest", "bilinear", "bicubic" or "lanczos", each byte for byte Pillow's.
+        mode: "RGB", "L" or "RGBA": 3, 1 or 4 channels.
+        apply_exif: Turn images as their EXIF orientation says.
+        draft: Let JPEGs be decoded at a fraction of their size where that covers ``image_size``. Faster; changes
+            pixels.
+        on_error: "raise" at the first bad sample, or "skip" it and record it in ``dataset.failures``.
+        max_failures: With "skip": samples that may fail in one pass, a count, or a fraction below 1.
+        on_truncated: "fail" or "keep" JPEGs that end too early.
+        limits: Bounds on untrusted input.
+        memory_limit: Memory held at once beside the arrays handed out: bytes, or a text such as "256MB".
+        decode_threads: Threads that decode; None for the processors that the process may use.
+        label_fn: Called with (member name, label, metadata) for every sample; returns the label to deliver.
+        allow_private_hosts: Let a public API point to chunks at private addresses.
+        http_client: An httpx client to use; it is not closed.
+
+    Returns:
+        The dataset.
+
+    Raises:
+        ValueError, TypeError: An argument is out of its range.
+        AuthenticationError: The key is missing or wrong.
+        NotFoundError: There is no such job or path.
+        JobNotCompleteError: The job has no finished dataset yet; see its ``.status`` and ``.progress``.
+        PixCrawlerError: The API or the file cannot be read.
+    """
+    options = Options(
+        image_size=size_of(image_size),
+        resize_mode=resize_mode,
+        interpolation=interpolation,
+        mode=mode,
+        apply_exif=apply_exif,
+        draft=draft,
+        on_error=on_error,
+        max_failures=max_failures,
+        on_truncated=on_truncated,
+        limits=limits or Limits(),
+        memory_limit=memory_limit,
+        max_workers=max_workers,
+        decode_threads=decode_threads,
+        label_fn=label_fn,
+    )
+    source: Source
+    if is_local(job_id):
+        source = open_local(job_id, options.limits)
+    else:
+        from pixcrawler.client import PixCrawlerClient
+        from pixcrawler.sources.api import ApiSource
+
+        client = PixCrawlerClient(
+            api_key,
+            base_url,
+            timeout,
+            verify_ssl,
+            limits=options.limits,
+            http_client=http_client,
+            allow_private_hosts=allow_private_hosts,
+            max_workers=max_workers,
+        )
+        try:
+            source = ApiSource(client, str(job_id), owns_client=True)
+        except BaseException:
+            client.close()
+            raise
+    return Dataset(source, options)

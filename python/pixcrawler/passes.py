@@ -1,0 +1,181 @@
+"""One pass over a dataset: the machinery between a source and the consumer, started, read in order, and shut down."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pixcrawler.decode_ahead import ArrayJobs, DecodeAhead, StackedJobs
+from pixcrawler.prefetch import Prefetcher
+from pixcrawler.schedule import ByteBudget, RunLock
+from pixcrawler.stats import PassClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from pixcrawler._native import Decoder
+    from pixcrawler.decode_ahead import Piece
+    from pixcrawler.options import Options
+    from pixcrawler.sources import Source
+    from pixcrawler.stats import Stats
+
+__all__ = ["Pass", "PassIterator", "decoder_for"]
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+# How long shutting down waits for threads: one that is inside a native batch ends with it.
+_JOIN_S = 1.0
+_EXIT_JOIN_S = 10.0
+
+
+def working_bytes(options: Options) -> int:
+    """The share of the memory limit that decoders may use beside their output."""
+    return options.memory_bytes // 4
+
+
+def decoder_for(options: Options, image_size: tuple[int, int] | None, threads: int) -> Decoder:
+    """The native decoder for these options."""
+    from pixcrawler import _native
+
+    return _native.Decoder(
+        mode=options.mode,
+        image_size=image_size,
+        resize_mode=options.resize_mode,
+        interpolation=options.interpolation,
+        apply_exif=options.apply_exif,
+        draft=options.draft,
+        keep_truncated=options.on_truncated == "keep",
+        limits=options.limits,
+        threads=threads,
+        working_bytes=working_bytes(options),
+    )
+
+
+class Pass:
+    """A run through all samples of a source, in order.
+
+    Args:
+        source: Where chunks come from.
+        options: How samples are decoded.
+        image_size: (height, width) that images get, or None.
+        jobs: How samples become pieces.
+        first_batch: Samples that are fetched before all others.
+        threads: Decode threads.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        options: Options,
+        image_size: tuple[int, int] | None,
+        jobs: StackedJobs | ArrayJobs,
+        *,
+        first_batch: int,
+        threads: int,
+    ) -> None:
+        self.clock = PassClock()
+        self._threads = threads
+        self._pid = os.getpid()
+        self._lock = RunLock()
+        self._decoder = decoder_for(options, image_size, threads)
+        budget = ByteBudget(options.memory_bytes - working_bytes(options))
+        self._prefetcher = Prefetcher(
+            source,
+            source.chunks,
+            self._lock,
+            budget,
+            first_batch=first_batch,
+            max_workers=options.max_workers,
+        )
+        self._ahead = DecodeAhead(source, self._prefetcher, self._decoder, self._lock, budget, self.clock, jobs)
+        _live.add(self)
+        self._prefetcher.start()
+        self._ahead.start()
+
+    def pieces(self) -> Iterator[Piece]:
+        """Decoded samples in order.
+
+        Raises:
+            RuntimeError: The pass was begun in another process: its threads are not here.
+        """
+        while True:
+            if os.getpid() != self._pid:
+                message = "this iterator was begun before a fork: begin a new one in the child process"
+                raise RuntimeError(message)
+            piece = self._ahead.next_piece()
+            if piece is None:
+                return
+            yield piece
+
+    def note_failures(self, count: int) -> None:
+        """Samples that will not be delivered, so that later batches are cut to end with a job again."""
+        self._ahead.failed += count
+        self.clock.failures += count
+
+    def stats(self) -> Stats:
+        """Where the time went so far."""
+        return self.clock.read(self._decoder.stats(), self._prefetcher.bytes_fetched, self._threads)
+
+    def close(self, join_s: float = _JOIN_S) -> None:
+        """End the pass: its threads stop, its memory is let go. May be called again."""
+        self.clock.end()
+        if os.getpid() != self._pid:
+            return
+        self._lock.close()
+        self._prefetcher.join(join_s)
+        self._ahead.join(join_s)
+
+
+_live: weakref.WeakSet[Pass] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Threads inside a native call while the interpreter is taken down would crash it: wait for them before."""
+    for run in list(_live):
+        run.close(_EXIT_JOIN_S)
+
+
+class PassIterator(Generic[_T_co]):
+    """An iterator over a pass. It ends the pass when it is exhausted, closed, left as a context manager, or dropped."""
+
+    def __init__(self, run: Pass, items: Iterator[_T_co]) -> None:
+        self._items = items
+        self._finalizer = weakref.finalize(self, run.close)
+        # At exit _close_all waits longer for the threads.
+        self._finalizer.atexit = False
+
+    def __iter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __next__(self) -> _T_co:
+        """The next item; at the end, or at an error, the pass is closed."""
+        try:
+            return next(self._items)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the pass. May be called again; no items come after it."""
+        self._items = iter(())
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> Any:
+        """End the pass."""
+        self.close()

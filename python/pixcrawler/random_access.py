@@ -1,0 +1,275 @@
+"""Single samples by number: only their bytes are fetched, neighbours together, the latest kept."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from pixcrawler.downloader import RangesUnsupportedError
+from pixcrawler.exceptions import ArchiveError, IntegrityError, PixCrawlerError
+from pixcrawler.schedule import OpenedChunk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pixcrawler._native import Buffer, Decoder, Item
+    from pixcrawler.sources import Source
+
+__all__ = ["Located", "RandomAccess"]
+
+# Members that lie this close together are fetched by one request, up to this many bytes.
+_GAP_BYTES = 64 << 10
+_RANGE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A sample found by its number.
+
+    Attributes:
+        opened: The chunk.
+        index: Of the member, in the chunk's directory.
+    """
+
+    opened: OpenedChunk
+    index: int
+
+    @property
+    def member(self) -> str:
+        """The member's name."""
+        return self.opened.directory.name(self.index)
+
+
+@dataclass(eq=False, slots=True)
+class _Range:
+    """Bytes of a chunk that are in memory."""
+
+    start: int
+    buffer: Buffer
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.buffer)
+
+
+class RandomAccess:
+    """Reads samples by number. Safe to use from several threads.
+
+    Args:
+        source: Where chunks come from.
+        memory_bytes: Bytes of fetched ranges that are kept.
+        max_workers: Requests at once.
+    """
+
+    def __init__(self, source: Source, memory_bytes: int, max_workers: int) -> None:
+        self._source = source
+        self._memory_bytes = memory_bytes
+        self._max_workers = max_workers
+        self._lock = threading.Lock()
+        self._opened: OrderedDict[int, OpenedChunk] = OrderedDict()
+        self._ranges: OrderedDict[tuple[int, int], _Range] = OrderedDict()
+        self._kept_bytes = 0
+        self._executor: ThreadPoolExecutor | None = None
+        self._stops: list[int] | None = None
+
+    def close(self) -> None:
+        """Let go of everything that is kept."""
+        with self._lock:
+            executor, self._executor = self._executor, None
+            self._ranges.clear()
+            self._opened.clear()
+            self._kept_bytes = 0
+        if executor is not None:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def opened(self, number: int) -> OpenedChunk:
+        """A chunk with its directory, which is kept.
+
+        Raises:
+            PixCrawlerError: The chunk as a whole cannot be read.
+        """
+        with self._lock:
+            found = self._opened.get(number)
+        if found is not None:
+            return found
+        chunk = self._source.chunks[number]
+        try:
+            try:
+                opened = OpenedChunk.of(chunk, self._source.open(chunk))
+            except RangesUnsupportedError:
+                members, buffer = self._source.open_whole(chunk)
+                opened = OpenedChunk.of(chunk, members)
+                self._keep(number, _Range(0, buffer))
+        except PixCrawlerError as exc:
+            raise exc.with_place(chunk_id=chunk.id) from exc.__cause__
+        with self._lock:
+            # A directory takes about 100 bytes an entry: those of all chunks are small beside one batch.
+            self._opened[number] = opened
+        return opened
+
+    def locate(self, number: int) -> Located:
+        """Find a sample.
+
+        Args:
+            number: From 0, in the order of iteration.
+
+        Raises:
+            IntegrityError: Its chunk has fewer samples than the catalogue counts.
+            PixCrawlerError: Its chunk cannot be read.
+        """
+        if self._stops is None:
+            self._stops = list(accumulate(self._count(chunk) for chunk in range(len(self._source.chunks))))
+        chunk = bisect_right(self._stops, number)
+        position = number - (self._stops[chunk - 1] if chunk else 0)
+        opened = self.opened(chunk)
+        samples = opened.directory.samples
+        if position >= len(samples):
+            detail = (
+                f"expected at least {position + 1} samples as the catalogue counts, the directory has {len(samples)}"
+            )
+            raise IntegrityError(detail, code="image_count", chunk_id=opened.chunk.id)
+        return Located(opened, samples[position])
+
+    def _count(self, number: int) -> int:
+        count = self._source.chunks[number].num_images
+        return len(self.opened(number).directory.samples) if count is None else count
+
+    def read(self, samples: Sequence[Located], decoder: Decoder) -> list[NDArray[np.uint8] | PixCrawlerError]:
+        """Decode samples, in one native call.
+
+        Args:
+            samples: Which.
+            decoder: How.
+
+        Returns:
+            For each sample its array (H, W, C) uint8, or its error with its place filled in.
+        """
+        buffers = self._fetch(samples)
+        items: list[Item] = []
+        positions = []
+        results: list[NDArray[np.uint8] | PixCrawlerError] = []
+        for position, (sample, fetched) in enumerate(zip(samples, buffers, strict=True)):
+            if isinstance(fetched, PixCrawlerError):
+                results.append(fetched)
+            else:
+                # The placeholder is replaced below: every item gets a result.
+                results.append(_missing(sample))
+                items.append((fetched.buffer, fetched.start, sample.opened.directory, sample.index))
+                positions.append(position)
+        decoded = decoder.decode(items, max_bytes=1 << 62) if items else []
+        for position, result in zip(positions, decoded, strict=True):
+            sample = samples[position]
+            if isinstance(result, ArchiveError) and self._source.is_remote:
+                results[position] = self._decode_again(sample, decoder, result)
+            else:
+                results[position] = result
+        for sample, result in zip(samples, results, strict=True):
+            if isinstance(result, PixCrawlerError):
+                result.with_place(chunk_id=sample.opened.chunk.id, member=sample.member)
+        return results
+
+    def _decode_again(
+        self,
+        sample: Located,
+        decoder: Decoder,
+        error: ArchiveError,
+    ) -> NDArray[np.uint8] | PixCrawlerError:
+        """Fetch the bytes once more: those that came do not have the checksum that the directory holds."""
+        start, stop = sample.opened.directory.extent(sample.index)
+        self._forget(sample.opened.chunk.index)
+        try:
+            buffer = self._source.read(sample.opened.chunk, start, stop)
+        except (PixCrawlerError, RangesUnsupportedError):
+            return error
+        item = (buffer, start, sample.opened.directory, sample.index)
+        return decoder.decode([item], max_bytes=1 << 62)[0]
+
+    def _fetch(self, samples: Sequence[Located]) -> list[_Range | PixCrawlerError]:
+        """Bytes that hold each sample, from those kept or by as few requests as make sense."""
+        found: list[_Range | PixCrawlerError | None] = [self._kept(sample) for sample in samples]
+        missing = [position for position, kept in enumerate(found) if kept is None]
+        groups = _coalesce(samples, missing, one_by_one=self._source.is_loose)
+        if len(groups) == 1:
+            fetched = [self._read(*groups[0][0])]
+        else:
+            fetched = list(self._pool().map(lambda group: self._read(*group[0]), groups)) if groups else []
+        for (_, positions), one in zip(groups, fetched, strict=True):
+            for position in positions:
+                found[position] = one
+        return [one if one is not None else _missing(sample) for sample, one in zip(samples, found, strict=True)]
+
+    def _read(self, opened: OpenedChunk, start: int, stop: int) -> _Range | PixCrawlerError:
+        try:
+            try:
+                fetched = _Range(start, self._source.read(opened.chunk, start, stop))
+            except RangesUnsupportedError:
+                fetched = _Range(0, self._source.open_whole(opened.chunk)[1])
+        except PixCrawlerError as exc:
+            return exc.with_place(chunk_id=opened.chunk.id)
+        self._keep(opened.chunk.index, fetched)
+        return fetched
+
+    def _kept(self, sample: Located) -> _Range | None:
+        start, stop = sample.opened.directory.extent(sample.index)
+        number = sample.opened.chunk.index
+        with self._lock:
+            for key in reversed(self._ranges):
+                kept = self._ranges[key]
+                if key[0] == number and kept.start <= start and stop <= kept.stop:
+                    self._ranges.move_to_end(key)
+                    return kept
+        return None
+
+    def _keep(self, number: int, fetched: _Range) -> None:
+        with self._lock:
+            replaced = self._ranges.pop((number, fetched.start), None)
+            self._ranges[number, fetched.start] = fetched
+            self._kept_bytes += len(fetched.buffer) - (len(replaced.buffer) if replaced else 0)
+            while self._kept_bytes > self._memory_bytes and len(self._ranges) > 1:
+                self._kept_bytes -= len(self._ranges.popitem(last=False)[1].buffer)
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            for key in [key for key in self._ranges if key[0] == number]:
+                self._kept_bytes -= len(self._ranges.pop(key).buffer)
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(self._max_workers, thread_name_prefix="pixcrawler-read")
+            return self._executor
+
+
+def _missing(sample: Located) -> PixCrawlerError:
+    return IntegrityError("no bytes were fetched for the sample", code="short_body", chunk_id=sample.opened.chunk.id)
+
+
+def _coalesce(
+    samples: Sequence[Located],
+    positions: Sequence[int],
+    *,
+    one_by_one: bool,
+) -> list[tuple[tuple[OpenedChunk, int, int], list[int]]]:
+    """Ranges that hold the samples at these positions: neighbours in a chunk share one, unless each can fail alone."""
+    placed = []
+    for position in positions:
+        sample = samples[position]
+        placed.append((sample.opened.chunk.index, *sample.opened.directory.extent(sample.index), position))
+    groups: list[tuple[tuple[OpenedChunk, int, int], list[int]]] = []
+    for number, start, stop, position in sorted(placed):
+        if groups and not one_by_one:
+            (opened, first, last), members = groups[-1]
+            is_near = opened.chunk.index == number and start <= last + _GAP_BYTES
+            if is_near and max(stop, last) - first <= _RANGE_BYTES:
+                groups[-1] = ((opened, first, max(stop, last)), [*members, position])
+                continue
+        groups.append(((samples[position].opened, start, stop), [position]))
+    return groups

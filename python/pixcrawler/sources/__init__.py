@@ -1,0 +1,70 @@
+"""Where chunks come from. A source answers three questions; everything above it is the same for all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pixcrawler._native import Buffer, Directory
+    from pixcrawler.records import ChunkRecord, DatasetInfo
+
+__all__ = ["OpenChunk", "SampleLabel", "Source"]
+
+
+class SampleLabel(NamedTuple):
+    """What a chunk's ``metadata.jsonl`` says of one sample.
+
+    Attributes:
+        label: Any JSON value; None if the line has none.
+        metadata: All further fields of the line.
+    """
+
+    label: Any
+    metadata: dict[str, Any]
+
+
+class OpenChunk(NamedTuple):
+    """A chunk whose members are known.
+
+    Attributes:
+        directory: Its members.
+        labels: By member name, from its ``metadata.jsonl``; None if it has none, and then the member's folder is its
+            label.
+    """
+
+    directory: Directory
+    labels: Mapping[str, SampleLabel] | None
+
+
+class Source(Protocol):
+    """Chunks of one dataset. All methods may be called from several threads at once, block, and retry inside."""
+
+    info: DatasetInfo
+    chunks: tuple[ChunkRecord, ...]
+    is_remote: bool
+    """Whether reading has a latency worth hiding, and may return other bytes when repeated."""
+    is_loose: bool
+    """Whether each member is a file of its own, which can fail alone."""
+
+    def open(self, chunk: ChunkRecord) -> OpenChunk:
+        """The members of a chunk and their labels.
+
+        Raises:
+            RangesUnsupportedError: Only :meth:`open_whole` can read chunks of this source.
+            PixCrawlerError: The chunk as a whole cannot be read.
+        """
+
+    def open_whole(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
+        """The same, and all bytes of the chunk, in one request."""
+
+    def read(self, chunk: ChunkRecord, start: int, stop: int) -> Buffer:
+        """The bytes [start, stop) of a chunk.
+
+        Raises:
+            PixCrawlerError: They cannot be had.
+        """
+
+    def close(self) -> None:
+        """Let go of connections and files, and end reads that are under way. May be called again."""

@@ -1,0 +1,199 @@
+"""Chunks of a job, read over HTTP."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pixcrawler._constants import TAIL_BYTES
+from pixcrawler._native import Directory, SegmentBuffer
+from pixcrawler.exceptions import JobNotCompleteError, PixCrawlerError
+from pixcrawler.records import DatasetInfo
+from pixcrawler.sources import OpenChunk
+from pixcrawler.sources.labels import read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from pixcrawler._native import Buffer
+    from pixcrawler.client import PixCrawlerClient
+    from pixcrawler.downloader import Downloader
+    from pixcrawler.records import ChunkRecord, Job
+
+__all__ = ["ApiSource"]
+
+
+class ApiSource:
+    """The chunks of one job of an API. Thread-safe; can be pickled as its client can.
+
+    Args:
+        client: Makes the requests.
+        job_id: The job.
+        owns_client: Close the client with the source, also if making the source fails.
+
+    Attributes:
+        info: What the API tells about the dataset.
+        chunks: In order.
+        is_remote: True.
+        is_loose: False.
+
+    Raises:
+        JobNotCompleteError: The job's status is not ``completed``.
+        NotFoundError, AuthenticationError, NetworkError: As :meth:`pixcrawler.client.PixCrawlerClient.get_job`.
+    """
+
+    is_remote = True
+    is_loose = False
+
+    def __init__(self, client: PixCrawlerClient, job_id: str, *, owns_client: bool = False) -> None:
+        self._client = client
+        self._owns_client = owns_client
+        try:
+            job = _completed(client.get_job(job_id))
+            self.chunks: tuple[ChunkRecord, ...] = tuple(client.iter_chunks(job))
+        except BaseException:
+            if owns_client:
+                client.close()
+            raise
+        self.info: DatasetInfo = _info(job, self.chunks)
+        self._downloader: Downloader = client.downloader(self.info.job_id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the downloader."""
+        state = self.__dict__.copy()
+        del state["_downloader"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make a downloader; no request is sent."""
+        self.__dict__.update(state)
+        self._downloader = self._client.downloader(self.info.job_id)
+
+    def open(self, chunk: ChunkRecord) -> OpenChunk:
+        """Read a chunk's directory and labels, by one to three requests.
+
+        Args:
+            chunk: One of :attr:`chunks`.
+
+        Raises:
+            RangesUnsupportedError: Only the whole chunk can be had: use :meth:`open_whole`.
+            ArchiveError, LimitError: The directory is not to be trusted.
+            PixCrawlerError: As :meth:`pixcrawler.downloader.Downloader.fetch_range`.
+        """
+        tail = self._downloader.fetch_tail(chunk)
+
+        def read(start: int, stop: int) -> tuple[Buffer, int]:
+            if start >= tail.start:
+                return tail.buffer, tail.start
+            before = self._downloader.fetch_range(chunk, start, min(stop, tail.start))
+            if stop <= tail.start:
+                return before, start
+            # Only the part before the tail was fetched.
+            return before.tobytes(0, len(before)) + tail.buffer.tobytes(0, stop - tail.start), start
+
+        return self._open(chunk, tail.buffer, tail.size_bytes, read)
+
+    def open_whole(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
+        """Fetch a whole chunk and read its directory and labels.
+
+        Args:
+            chunk: One of :attr:`chunks`.
+
+        Returns:
+            The directory with the labels, and the chunk's bytes.
+
+        Raises:
+            ArchiveError, LimitError: The directory is not to be trusted.
+            PixCrawlerError: As :meth:`pixcrawler.downloader.Downloader.fetch_whole`.
+        """
+        buffer = self._downloader.fetch_whole(chunk)
+        return self._open(chunk, buffer, len(buffer), lambda _start, _stop: (buffer, 0)), buffer
+
+    def read(self, chunk: ChunkRecord, start: int, stop: int) -> Buffer:
+        """Bytes [start, stop) of a chunk.
+
+        Args:
+            chunk: One of :attr:`chunks`.
+            start: First byte.
+            stop: End, larger than ``start``.
+
+        Raises:
+            RangesUnsupportedError: Only the whole chunk can be had.
+            PixCrawlerError: As :meth:`pixcrawler.downloader.Downloader.fetch_range`.
+        """
+        return self._downloader.fetch_range(chunk, start, stop)
+
+    def stats(self) -> dict[str, int]:
+        """Counters since construction: requests, retries, bytes."""
+        return self._downloader.stats()
+
+    def close(self) -> None:
+        """End all calls under way, within a second, and close the client if it is the source's own."""
+        ended = self._downloader.close()
+        # Closing a connection under a thread that reads from it could hand its descriptor to somebody else's file.
+        if self._owns_client and ended:
+            self._client.close()
+
+    def _open(
+        self,
+        chunk: ChunkRecord,
+        end: SegmentBuffer,
+        size_bytes: int,
+        read: Callable[[int, int], tuple[Buffer, int]],
+    ) -> OpenChunk:
+        """Parse the directory.
+
+        Args:
+            chunk: The chunk.
+            end: Its last bytes, or all of them.
+            size_bytes: Its size.
+            read: Called with start and stop; returns bytes that hold these, and their position in the chunk.
+        """
+        limits = self._client.limits
+        try:
+            tail = end.tobytes(max(0, len(end) - TAIL_BYTES), len(end))
+            location = Directory.locate(tail, size_bytes, limits)
+            start, stop = location[0], location[0] + location[1]
+            buffer, offset = read(start, stop) if location[1] else (b"", start)
+            part = (start - offset, stop - offset)
+            data = buffer[slice(*part)] if isinstance(buffer, bytes) else buffer.tobytes(*part)
+            directory = Directory(data, location, size_bytes, limits)
+            return OpenChunk(directory, read_labels(directory, read))
+        except PixCrawlerError as error:
+            raise error.with_place(chunk_id=chunk.id) from error.__cause__
+
+
+def _completed(job: Job) -> Job:
+    """The job, if it is complete."""
+    if job.status != "completed":
+        message = f"job {job.id} is {job.status}, {job.progress:g} %"
+        raise JobNotCompleteError(message, status=job.status, progress=job.progress)
+    return job
+
+
+def _info(job: Job, chunks: tuple[ChunkRecord, ...]) -> DatasetInfo:
+    counts = [chunk.num_images for chunk in chunks]
+    sizes = [chunk.size_bytes for chunk in chunks]
+    return DatasetInfo(
+        job_id=job.id,
+        name=job.name,
+        status=job.status,
+        version=job.version,
+        created_at=job.created_at,
+        num_images=_sum(counts) if job.num_images is None else job.num_images,
+        num_chunks=len(chunks),
+        chunk_size=max((count or 0 for count in counts), default=0) or None
+        if job.chunk_size is None
+        else job.chunk_size,
+        size_bytes=_sum(sizes) if job.size_bytes is None else job.size_bytes,
+        labels=job.labels,
+        classes=tuple(sorted({label.name for label in job.labels})),
+        tags=job.tags,
+        image_size=job.image_size,
+    )
+
+
+def _sum(values: list[int | None]) -> int | None:
+    """The sum, if all are known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -1,0 +1,335 @@
+"""Datasets on a local disk: one zip, a folder of zip chunks, or a plain folder of images.
+
+Files are read by ``pread`` into memory and never mapped: one that another process cuts short must be an error, not a
+signal.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from pixcrawler._native import Directory
+from pixcrawler.exceptions import DownloadError, IntegrityError, NotFoundError, PixCrawlerError
+from pixcrawler.records import ChunkRecord, DatasetInfo, LabelCount
+from pixcrawler.sources import OpenChunk
+from pixcrawler.sources.labels import METADATA_NAME, folder_label, parse_metadata, read_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pixcrawler._native import Buffer
+    from pixcrawler.limits import Limits
+    from pixcrawler.sources import SampleLabel, Source
+
+__all__ = ["FolderSource", "ZipSource", "is_local", "open_local"]
+
+_TAIL_BYTES = 1 << 16
+_FOLDER_CHUNK_IMAGES = 500
+
+
+def is_local(job_id: str | os.PathLike[str]) -> bool:
+    """Whether ``load_dataset``'s first argument is a path: so that a folder never shadows a job, only by its form."""
+    if not isinstance(job_id, str):
+        return True
+    separators = {os.sep, os.altsep, "/"} - {None}
+    return job_id.endswith((".zip", ".barecat")) or any(cast("str", separator) in job_id for separator in separators)
+
+
+def open_local(path: str | os.PathLike[str], limits: Limits) -> Source:
+    """The source for a local path.
+
+    Args:
+        path: A zip file, a folder that holds zip files at its top, or a folder of images.
+        limits: Bounds on untrusted input.
+
+    Raises:
+        NotFoundError: There is nothing at ``path``, or a folder without images.
+        DownloadError: It cannot be read.
+    """
+    place = Path(path)
+    if place.is_dir():
+        zips = sorted(entry for entry in place.iterdir() if entry.suffix.lower() == ".zip" and entry.is_file())
+        return ZipSource(place, zips, limits) if zips else FolderSource(place, limits)
+    if not place.exists():
+        raise NotFoundError(f"expected a zip file or a folder at {place}, found nothing", code="path_not_found")
+    return ZipSource(place, [place], limits)
+
+
+def _raise_file_error(exc: OSError, path: Path, chunk_id: str) -> NoReturn:
+    detail = f"{path}: {exc.strerror or exc}"
+    raise DownloadError(detail, code="file_io", chunk_id=chunk_id) from exc
+
+
+def _pread(descriptor: int, start: int, stop: int, path: Path, chunk_id: str) -> bytes:
+    """Exactly the bytes [start, stop) of an open file."""
+    data = os.pread(descriptor, stop - start, start)
+    if len(data) == stop - start:
+        return data
+    # A single read may stop early (a signal, a file of more than 2 GiB): the rest, until there is none.
+    parts = [data]
+    reached = start + len(data)
+    while parts[-1] and reached < stop:
+        parts.append(os.pread(descriptor, stop - reached, reached))
+        reached += len(parts[-1])
+    if reached < stop:
+        detail = f"{path}: expected {stop} bytes, the file ends at {reached}: it was cut while in use"
+        raise IntegrityError(detail, code="file_changed", chunk_id=chunk_id)
+    return b"".join(parts)
+
+
+def _label_counts(names: Counter[str]) -> tuple[LabelCount, ...]:
+    return tuple(LabelCount(name, names[name]) for name in sorted(names))
+
+
+def _label_of(member: str, labels: Mapping[str, SampleLabel] | None) -> object:
+    if labels is None or member not in labels:
+        return folder_label(member)
+    return labels[member].label
+
+
+def _describe(path: Path, chunks: Sequence[ChunkRecord], opened: Sequence[OpenChunk], chunk_size: int) -> DatasetInfo:
+    """A local dataset's info, from its directories."""
+    counted: Counter[str] = Counter()
+    only_texts = True
+    for chunk in opened:
+        for index in chunk.directory.samples:
+            label = _label_of(chunk.directory.name(index), chunk.labels)
+            only_texts = only_texts and isinstance(label, str)
+            counted[str(label)] += 1
+    labels = _label_counts(counted) if only_texts else ()
+    return DatasetInfo(
+        job_id=str(path),
+        name=path.stem if path.is_file() else path.resolve().name,
+        created_at=datetime.fromtimestamp(path.stat().st_mtime, tz=timezone.utc),
+        num_images=sum(len(chunk.directory.samples) for chunk in opened),
+        num_chunks=len(chunks),
+        chunk_size=chunk_size,
+        size_bytes=sum(chunk.size_bytes or 0 for chunk in chunks),
+        labels=labels,
+        classes=tuple(label.name for label in labels),
+    )
+
+
+class ZipSource:
+    """Zip files, each a chunk. Directories are read once, when the source is made.
+
+    Args:
+        path: What the dataset is called: the zip, or the folder that holds the zips.
+        files: The zips, in order.
+        limits: Bounds on untrusted input.
+    """
+
+    is_remote = False
+    is_loose = False
+
+    def __init__(self, path: Path, files: Sequence[Path], limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        self._files = tuple(files)
+        self._descriptors: dict[int, int] = {}
+        self._lock = threading.Lock()
+        opened: list[OpenChunk] = []
+        chunks: list[ChunkRecord] = []
+        try:
+            for index, file in enumerate(self._files):
+                chunk = ChunkRecord(id=file.name, index=index, url=str(file), size_bytes=self._size(index))
+                opened.append(self._open(chunk))
+                chunks.append(chunk)
+        except PixCrawlerError:
+            self.close()
+            raise
+        self._opened = tuple(opened)
+        self.chunks = tuple(
+            ChunkRecord(chunk.id, chunk.index, chunk.url, chunk.size_bytes, len(one.directory.samples))
+            for chunk, one in zip(chunks, opened, strict=True)
+        )
+        largest = max((chunk.num_images or 0 for chunk in self.chunks), default=0)
+        self.info = _describe(path, self.chunks, opened, largest)
+
+    def _descriptor(self, index: int) -> int:
+        """An open file, the same one for as long as the source lives: a file replaced meanwhile is not mixed in."""
+        with self._lock:
+            if index not in self._descriptors:
+                file = self._files[index]
+                try:
+                    self._descriptors[index] = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                except OSError as exc:
+                    _raise_file_error(exc, file, file.name)
+            return self._descriptors[index]
+
+    def _size(self, index: int) -> int:
+        return os.fstat(self._descriptor(index)).st_size
+
+    def _open(self, chunk: ChunkRecord) -> OpenChunk:
+        size = chunk.size_bytes or 0
+        try:
+            offset = max(size - _TAIL_BYTES, 0)
+            tail = self.read(chunk, offset, size)
+            location = Directory.locate(tail, size, self._limits)
+            start, length, _ = location
+            data = tail[start - offset :][:length] if start >= offset else self.read(chunk, start, start + length)
+            directory = Directory(data, location, size, self._limits)
+            labels = read_labels(directory, lambda start, stop: (self.read(chunk, start, stop), start))
+        except PixCrawlerError as exc:
+            raise exc.with_place(chunk_id=chunk.id) from exc.__cause__
+        return OpenChunk(directory, labels)
+
+    def open(self, chunk: ChunkRecord) -> OpenChunk:
+        """The members of a chunk and their labels."""
+        return self._opened[chunk.index]
+
+    def open_whole(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
+        """The same, and all bytes of the chunk."""
+        return self.open(chunk), self.read(chunk, 0, chunk.size_bytes or 0)
+
+    def read(self, chunk: ChunkRecord, start: int, stop: int) -> bytes:
+        """The bytes [start, stop) of a chunk.
+
+        Raises:
+            DownloadError: The file cannot be read; :class:`IntegrityError`: it has become shorter.
+        """
+        file = self._files[chunk.index]
+        descriptor = self._descriptor(chunk.index)
+        try:
+            return _pread(descriptor, start, stop, file, chunk.id)
+        except OSError as exc:
+            if isinstance(exc, PixCrawlerError):
+                raise
+            _raise_file_error(exc, file, chunk.id)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where it is: another process reads the directories itself."""
+        return {"path": self._path, "files": self._files, "limits": self._limits}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Read the directories anew."""
+        ZipSource.__init__(self, **state)
+
+    def close(self) -> None:
+        """Close the files. A later read opens them again."""
+        with self._lock:
+            while self._descriptors:
+                os.close(self._descriptors.popitem()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _FolderChunk:
+    names: tuple[str, ...]
+    stops: tuple[int, ...]
+    opened: OpenChunk
+
+
+class FolderSource:
+    """A plain folder of images, taken in chunks of 500: each chunk is its files laid end to end.
+
+    Every regular file below the folder is a sample, in the order of the names; hidden files and folders and a
+    ``metadata.jsonl`` at the top are not.
+
+    Args:
+        path: The folder.
+        limits: Bounds on untrusted input.
+    """
+
+    is_remote = False
+    is_loose = True
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        self._path = path
+        self._limits = limits
+        names = sorted(_files_below(path))
+        if not names:
+            raise NotFoundError(f"expected images in the folder {path}, found no files", code="path_not_found")
+        labels = None
+        metadata = path / METADATA_NAME
+        try:
+            if metadata.is_file() and metadata.stat().st_size <= limits.inflated_bytes:
+                labels = parse_metadata(metadata.read_bytes())
+            sizes = {name: (path / name).stat().st_size for name in names}
+        except OSError as exc:
+            _raise_file_error(exc, path, path.name)
+        self._chunks: list[_FolderChunk] = []
+        records: list[ChunkRecord] = []
+        for first in range(0, len(names), _FOLDER_CHUNK_IMAGES):
+            part = tuple(names[first : first + _FOLDER_CHUNK_IMAGES])
+            part_sizes = [sizes[name] for name in part]
+            opened = OpenChunk(Directory.bare(part, part_sizes), labels)
+            self._chunks.append(_FolderChunk(part, tuple(accumulate(part_sizes)), opened))
+            index = len(records)
+            records.append(ChunkRecord(f"{path.name}[{index}]", index, str(path), sum(part_sizes), len(part)))
+        self.chunks = tuple(records)
+        self.info = _describe(path, self.chunks, [chunk.opened for chunk in self._chunks], _FOLDER_CHUNK_IMAGES)
+
+    def open(self, chunk: ChunkRecord) -> OpenChunk:
+        """The files of a chunk and their labels."""
+        return self._chunks[chunk.index].opened
+
+    def open_whole(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
+        """The same, and the bytes of all files."""
+        return self.open(chunk), self.read(chunk, 0, chunk.size_bytes or 0)
+
+    def read(self, chunk: ChunkRecord, start: int, stop: int) -> bytes:
+        """The bytes [start, stop) of a chunk's files laid end to end.
+
+        Raises:
+            DownloadError: A file cannot be read; :class:`IntegrityError`: it has another size than when it was listed.
+        """
+        files = self._chunks[chunk.index]
+        parts = []
+        first = 0
+        for name, after in zip(files.names, files.stops, strict=True):
+            low, high = max(start, first), min(stop, after)
+            if low < high:
+                parts.append(self._read_file(chunk, name, low - first, high - first, after - first))
+            first = after
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _read_file(self, chunk: ChunkRecord, name: str, start: int, stop: int, size: int) -> bytes:
+        path = self._path / name
+        try:
+            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        except OSError as exc:
+            _raise_file_error(exc, path, chunk.id)
+        try:
+            found = os.fstat(descriptor).st_size
+            if found != size:
+                detail = f"{path}: expected {size} bytes as when the folder was listed, got {found}"
+                raise IntegrityError(detail, code="file_changed", chunk_id=chunk.id, member=name)
+            return _pread(descriptor, start, stop, path, chunk.id)
+        except OSError as exc:
+            if isinstance(exc, PixCrawlerError):
+                raise
+            _raise_file_error(exc, path, chunk.id)
+        finally:
+            os.close(descriptor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where it is: another process lists the folder itself."""
+        return {"path": self._path, "limits": self._limits}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """List the folder anew."""
+        FolderSource.__init__(self, **state)
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+
+def _files_below(folder: Path) -> list[str]:
+    """Names, with forward slashes, of the regular files below a folder that are not hidden, nor its metadata."""
+    names = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        relative = Path(place).relative_to(folder)
+        for name in files:
+            entry = Path(place, name)
+            is_sample = not name.startswith(".") and entry.is_file() and (relative / name).as_posix() != METADATA_NAME
+            if is_sample:
+                names.append((relative / name).as_posix())
+    return names
