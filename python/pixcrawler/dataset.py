@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import os
 import threading
 import warnings
@@ -70,7 +71,7 @@ class Dataset:
         self._random = RandomAccess(self._source, self._options.memory_bytes // 4, self._options.max_workers)
         self._classes: tuple[str, ...] | None = None
         self._num_images: int | None = None
-        self._ledger: FailureLedger | None = None
+        self._ledger = FailureLedger()
         _datasets.add(self)
 
     # What it is.
@@ -127,11 +128,8 @@ class Dataset:
 
     @property
     def failures(self) -> FailureLedger:
-        """What ``on_error="skip"`` left out: of the latest pass, and of single reads since."""
-        with self._lock:
-            if self._ledger is None:
-                self._ledger = FailureLedger(self._options.max_failures, self.num_images)
-            return self._ledger
+        """What ``on_error="skip"`` left out of the latest pass."""
+        return self._ledger
 
     def stats(self) -> Stats:
         """Where the time of the latest pass went, and in ``.limit`` what limits it, in one plain sentence."""
@@ -233,7 +231,8 @@ class Dataset:
             first_batch=first_batch,
             threads=self._threads,
         )
-        self.failures.clear()
+        allowed = options.max_failures
+        self._ledger.begin(int(allowed * len(self)) if isinstance(allowed, float) else allowed)
         self._latest = run
         self._passes.add(run)
         return run
@@ -244,14 +243,16 @@ class Dataset:
 
     def _deliver_samples(self, run: Pass) -> Iterator[tuple[NDArray[np.uint8], Any]]:
         for piece in run.pieces():
-            self._settle(run, piece)
+            self._settle_chunk(run, piece)
             for position, sample in enumerate(piece.samples):
+                # One by one: the good ones before a bad one are delivered, wherever a piece begins.
+                self._settle(run, piece, position)
                 image = piece.images[position]
                 if position not in piece.errors and image is not None:
                     label, _ = self._label(sample.segment.opened, sample.index)
                     run.clock.deliver(1)
                     yield image, label
-        self._finish(run)
+        self._finish(run, stacklevel=4)
 
     def _deliver_batches(
         self,
@@ -263,7 +264,7 @@ class Dataset:
         images: list[NDArray[np.uint8]] = []
         labels: list[Any] = []
         for piece in run.pieces():
-            self._settle(run, piece)
+            self._settle_all(run, piece)
             good = [position for position in range(len(piece.samples)) if position not in piece.errors]
             own = [self._label(piece.samples[at].segment.opened, piece.samples[at].index)[0] for at in good]
             if not labels and len(good) == len(piece.samples) == batch_size:
@@ -280,7 +281,7 @@ class Dataset:
         if labels and not drop_last:
             run.clock.deliver(len(labels))
             yield _joined(images), labels
-        self._finish(run)
+        self._finish(run, stacklevel=4)
 
     def decode_all_into(self, out: NDArray[np.uint8], image_size: tuple[int, int]) -> list[Any]:
         """Decode the whole dataset into one array, in order and without a second copy.
@@ -305,7 +306,7 @@ class Dataset:
         with PassIterator(run, run.pieces()) as pieces:
             reached = 0
             for piece in pieces:
-                self._settle(run, piece)
+                self._settle_all(run, piece)
                 for position, sample in enumerate(piece.samples):
                     if position not in piece.errors:
                         if len(labels) != reached + position:
@@ -313,19 +314,26 @@ class Dataset:
                         labels.append(self._label(sample.segment.opened, sample.index)[0])
                         run.clock.deliver(1)
                 reached += len(piece.samples)
-        self._finish(run)
+        self._finish(run, stacklevel=5)
         return labels
 
-    def _settle(self, run: Pass, piece: Piece) -> None:
-        """Raise or record a piece's failures, as ``on_error`` says."""
+    def _settle_all(self, run: Pass, piece: Piece) -> None:
+        """Raise or record all failures of a piece, as ``on_error`` says."""
+        self._settle_chunk(run, piece)
+        for position in range(len(piece.samples)):
+            self._settle(run, piece, position)
+
+    def _settle_chunk(self, run: Pass, piece: Piece) -> None:
+        """Raise or record that a whole chunk could not be opened."""
         if piece.chunk_error is not None:
-            # A catalogue that does not count leaves at least one.
-            samples = max(piece.chunk_samples, 1)
-            self._fail(piece.chunk_error, num_samples=samples)
-            run.clock.failures += samples
-        for position in sorted(piece.errors):
+            self._fail(piece.chunk_error, num_samples=piece.chunk_samples)
+            run.clock.failures += piece.chunk_samples
+
+    def _settle(self, run: Pass, piece: Piece, position: int) -> None:
+        """Raise or record the failure of one sample, if it failed."""
+        if position in piece.errors:
             self._fail(piece.errors[position])
-        run.note_failures(len(piece.errors))
+            run.note_failures(1)
 
     def _fail(self, error: PixCrawlerError, *, num_samples: int = 1) -> None:
         # A size that does not fit is a missing argument, and a refused key fails everything: neither is a bad sample.
@@ -333,12 +341,13 @@ class Dataset:
             raise error
         self.failures.add(Failure.of(error, num_samples=num_samples))
 
-    def _finish(self, run: Pass) -> None:
+    def _finish(self, run: Pass, *, stacklevel: int) -> None:
+        """End a pass, and warn of what it left out; ``stacklevel`` is that of the user's line, seen from here."""
         run.clock.end()
         failed = run.clock.failures
         if failed:
             message = f"{failed} of {self.num_images} samples were left out ({self.failures!r}): see dataset.failures"
-            warnings.warn(message, stacklevel=3)
+            warnings.warn(message, stacklevel=stacklevel)
 
     # Single samples.
 
@@ -381,7 +390,7 @@ class Dataset:
 
     def _checked(self, number: int) -> int:
         length = len(self)
-        position = number.__index__()
+        position = operator.index(number)
         if not -length <= position < length:
             message = f"sample {position} of {length}"
             raise IndexError(message)

@@ -149,6 +149,7 @@ class DecodeAhead:
         """The next decoded samples in order; None at the end of the run.
 
         Raises:
+            RuntimeError: The run was closed before its end.
             BaseException: A thread of the run failed in a way that it should not.
         """
         began = time.perf_counter()
@@ -171,9 +172,11 @@ class DecodeAhead:
                     elif self._is_exhausted:
                         return None
                     self.lock.changed.wait()
-                return None
             finally:
                 self._clock.wait_decode_s += time.perf_counter() - began
+        # Never a quiet end: it would look like a dataset that has fewer images.
+        message = "the pass was closed while it was being read"
+        raise RuntimeError(message)
 
     # The decode threads.
 
@@ -194,10 +197,15 @@ class DecodeAhead:
     def _next_job(self) -> Job | None:
         """The next job, with its first sample; waits for room and for the sample to be known; None at the end."""
         with self.lock.changed:
-            began = time.perf_counter()
             while not self.lock.is_closed and (self._gathering is not None or len(self._jobs) >= _JOBS_AHEAD):
+                began = time.perf_counter()
+                waits_for_consumer = len(self._jobs) >= _JOBS_AHEAD
                 self.lock.changed.wait()
-            self._clock.wait_consumer_s += (time.perf_counter() - began) / _DRIVERS
+                waited_s = (time.perf_counter() - began) / _DRIVERS
+                if waits_for_consumer:
+                    self._clock.wait_consumer_s += waited_s
+                else:
+                    self._clock.wait_network_s += waited_s
             while not self.lock.is_closed and not self._is_exhausted:
                 job = Job(self._assigned, self._strategy.size_after(self._assigned - self.failed))
                 self._gathering = job
@@ -272,8 +280,8 @@ class DecodeAhead:
         """Wait until sample ``start`` of a job is known, and its bytes are there or known not to come.
 
         Returns:
-            The end of the samples from ``start`` on of which the same is known; ``start`` itself if the job has no more,
-            or the run is over.
+            The end of the samples from ``start`` on of which the same is known; ``start`` itself if the job has no
+            more, or the run is over.
         """
         with self.lock.changed:
             began = time.perf_counter()
@@ -300,12 +308,11 @@ class DecodeAhead:
         Args:
             samples: The samples.
             call: The native call: takes items and the position of the first, returns an error or anything else for
-                each,
-                of the first ones at least.
+                each of the first ones at least.
 
         Returns:
-            How many of the samples were dealt with, and by position the errors, their places filled in. The segments of
-            those dealt with are released.
+            How many of the samples were dealt with, and by position the errors, their places filled in. The segments
+            of those dealt with are released.
         """
         errors: dict[int, PixCrawlerError] = {}
         segment_error = samples[0].segment.error

@@ -39,38 +39,31 @@ class Failure:
 
 
 class FailureLedger(Sequence[Failure]):
-    """The failures of a dataset's latest pass and of single reads since, in order.
+    """The failures of a dataset's latest pass, in order."""
 
-    Args:
-        max_failures: Samples that may fail in one pass: a count, a fraction of the dataset below 1, or None for any
-            number.
-        num_images: Samples of the dataset.
-    """
-
-    def __init__(self, max_failures: float | None, num_images: int) -> None:
+    def __init__(self) -> None:
         self._failures: list[Failure] = []
-        self._max_failures = max_failures
-        self._num_images = num_images
+        self._allowed: int | None = None
 
-    def clear(self) -> None:
-        """Begin a new pass."""
+    def begin(self, allowed: int | None) -> None:
+        """Begin a new pass.
+
+        Args:
+            allowed: Samples that may fail in it; None for any number.
+        """
         self._failures.clear()
+        self._allowed = allowed
 
     def add(self, failure: Failure) -> None:
         """Record a failure.
 
         Raises:
-            TooManyFailuresError: There are more now than ``max_failures`` allows.
+            TooManyFailuresError: There are more now than are allowed.
         """
         self._failures.append(failure)
-        if self._max_failures is None:
-            return
-        allowed = self._max_failures
-        if isinstance(allowed, float):
-            allowed = int(allowed * self._num_images)
         failed = sum(one.num_samples for one in self._failures)
-        if failed > allowed:
-            detail = f"{failed} of {self._num_images} samples failed, {allowed} may; the latest: {failure.reason}"
+        if self._allowed is not None and failed > self._allowed:
+            detail = f"{failed} samples failed, {self._allowed} may; the latest: {failure.reason}"
             raise TooManyFailuresError(detail, code="too_many_failures", chunk_id=failure.chunk_id)
 
     @overload

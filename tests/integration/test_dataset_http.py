@@ -183,11 +183,9 @@ def test_a_chunk_that_cannot_be_had_is_one_failure_of_all_its_images(server: Fau
 
 def test_batches_before_a_bad_chunk_are_delivered(server: FaultyServer, clean: np.ndarray) -> None:
     server.always[path_of(server, "c2")] = Fault(status=404)
-    delivered = []
     with open_job(server) as dataset:
         batches = dataset.iter_batches(4, image_size=48)
-        for _ in range(4):
-            delivered.append(next(batches)[0])
+        delivered = [next(batches)[0] for _ in range(4)]
         with pytest.raises(DownloadError):
             next(batches)
     assert np.array_equal(np.concatenate(delivered), clean[:16])
@@ -249,8 +247,8 @@ def test_a_stalled_download_ends_with_the_iterator(server: FaultyServer) -> None
     done = threading.Event()
 
     def consume() -> None:
-        for _ in iterator:
-            pass
+        with pytest.raises(RuntimeError, match="closed"):
+            next(iterator)
         done.set()
 
     thread = threading.Thread(target=consume)
