@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod codec;
 mod color;
+mod context;
 mod error;
 mod exif;
 pub mod inflate;

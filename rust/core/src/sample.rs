@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use pixcrawler_resize::{Channels, Filter, Plan, Size, pad_geometry};
 
-use crate::batch::{Context, Member};
 use crate::codec::{Image, room};
+use crate::context::{Context, Member};
 use crate::exif::{self, Orientation};
 use crate::inflate::read_member;
 use crate::{Code, Error, Limits, Result};

@@ -1,0 +1,120 @@
+//! What the batches of a run share: the member as they take it, options, memory for working sets, counters.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use crate::Options;
+use crate::zip::Directory;
+
+/// A member to decode and the bytes that hold it.
+#[derive(Debug, Clone, Copy)]
+pub struct Member<'a> {
+    /// Bytes of the chunk that hold the member's extent.
+    pub buffer: &'a [u8],
+    /// Position in the chunk of the buffer's first byte.
+    pub offset: u64,
+    /// The chunk's directory.
+    pub directory: &'a Directory,
+    /// Which member of the directory.
+    pub index: usize,
+}
+
+/// What all batches of a run share: options, memory for working sets, counters.
+#[derive(Debug)]
+pub struct Context {
+    /// How members become pictures.
+    pub options: Options,
+    /// What was done so far.
+    pub counters: Counters,
+    pub(crate) working_set: WorkingSet,
+    pub(crate) scratch_bytes: usize,
+}
+
+impl Context {
+    /// A context whose decoders use at most `working_bytes` at once beside their output, on up to `threads` threads.
+    #[must_use]
+    pub fn new(options: Options, working_bytes: usize, threads: usize) -> Self {
+        // What threads keep from image to image is part of the bound: a quarter of it, spread over four buffers each.
+        let scratch_bytes = working_bytes / 16 / threads.max(1);
+        Self { options, counters: Counters::default(), working_set: WorkingSet::new(working_bytes), scratch_bytes }
+    }
+}
+
+/// Sums over all threads.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Pictures decoded.
+    pub images: AtomicU64,
+    /// Bytes of members read, inflated.
+    pub encoded_bytes: AtomicU64,
+    /// Nanoseconds in reading members: header checks, inflate, CRC.
+    pub inflate_ns: AtomicU64,
+    /// Nanoseconds in decoding, colour conversion and turning.
+    pub decode_ns: AtomicU64,
+    /// Nanoseconds in resizing.
+    pub resize_ns: AtomicU64,
+}
+
+fn nanoseconds(from: Instant, to: Instant) -> u64 {
+    u64::try_from(to.duration_since(from).as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl Counters {
+    pub(crate) fn read(&self, started: Instant, bytes: usize) {
+        self.inflate_ns.fetch_add(nanoseconds(started, Instant::now()), Ordering::Relaxed);
+        self.encoded_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn decoded(&self, started: Instant) -> Instant {
+        let now = Instant::now();
+        self.decode_ns.fetch_add(nanoseconds(started, now), Ordering::Relaxed);
+        self.images.fetch_add(1, Ordering::Relaxed);
+        now
+    }
+
+    pub(crate) fn resized(&self, started: Instant) {
+        self.resize_ns.fetch_add(nanoseconds(started, Instant::now()), Ordering::Relaxed);
+    }
+}
+
+/// Bounds the memory that decoders use at once: what does not fit waits; what is larger by itself runs alone.
+#[derive(Debug)]
+pub(crate) struct WorkingSet {
+    limit: usize,
+    used: Mutex<usize>,
+    freed: Condvar,
+}
+
+/// A share of the working set, given back when dropped.
+pub(crate) struct Share<'a> {
+    set: &'a WorkingSet,
+    bytes: usize,
+}
+
+impl WorkingSet {
+    fn new(limit: usize) -> Self {
+        Self { limit, used: Mutex::new(0), freed: Condvar::new() }
+    }
+
+    fn used(&self) -> MutexGuard<'_, usize> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until `bytes` fit. Holders are running threads, never queued ones, so the wait ends.
+    pub(crate) fn take(&self, bytes: usize) -> Share<'_> {
+        let mut used = self.used();
+        while *used > 0 && used.saturating_add(bytes) > self.limit {
+            used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
+        }
+        *used += bytes;
+        Share { set: self, bytes }
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        *self.set.used() -= self.bytes;
+        self.set.freed.notify_all();
+    }
+}
