@@ -16,8 +16,8 @@ thread_local! {
 }
 
 /// Runs one image's work: not at all after a stop, and a panic in it is that image's error alone.
-fn guarded<T>(stop: &AtomicBool, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    if stop.load(Ordering::Relaxed) {
+fn guarded<T>(context: &Context, stop: &AtomicBool, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    if stop.load(Ordering::Relaxed) || context.is_stopped() {
         return Err(Error::new(Code::Interrupted, "the batch was stopped before this image"));
     }
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::new(Code::Internal, "the decoder panicked")))
@@ -34,7 +34,7 @@ fn with_scratch<T>(context: &Context, work: impl FnOnce(&mut Scratch) -> Result<
 /// Reads members and their pictures' headers.
 #[must_use]
 pub fn open<'a>(members: &[Member<'a>], context: &Context, stop: &AtomicBool) -> Vec<Result<Opened<'a>>> {
-    members.par_iter().with_max_len(1).map(|member| guarded(stop, || sample::open(member, context))).collect()
+    members.par_iter().with_max_len(1).map(|member| guarded(context, stop, || sample::open(member, context))).collect()
 }
 
 /// Decodes opened members, each into a buffer of its size (`height * width * channels` bytes).
@@ -43,7 +43,9 @@ pub fn decode_opened(jobs: Vec<(&Opened<'_>, &mut [u8])>, context: &Context, sto
     jobs.into_par_iter()
         .with_max_len(1)
         .map(|(opened, out)| {
-            guarded(stop, || with_scratch(context, |scratch| sample::decode_opened(opened, out, scratch, context)))
+            guarded(context, stop, || {
+                with_scratch(context, |scratch| sample::decode_opened(opened, out, scratch, context))
+            })
         })
         .collect()
 }
@@ -72,7 +74,7 @@ pub fn decode_into(
         .zip(out.par_chunks_exact_mut(slot_bytes))
         .with_max_len(1)
         .map(|(member, slot)| {
-            guarded(stop, || {
+            guarded(context, stop, || {
                 with_scratch(context, |scratch| sample::decode_member(member, height, width, slot, scratch, context))
             })
         })

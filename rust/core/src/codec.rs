@@ -136,7 +136,7 @@ impl<'a> Image<'a> {
     pub(crate) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
         let image = match detect(bytes) {
             Some(Kind::Jpeg) => Self::Jpeg(jpeg::Image::open(bytes, limits)?),
-            Some(Kind::Png) => Self::Png(Box::new(png::Image::open(bytes)?)),
+            Some(Kind::Png) => Self::Png(Box::new(png::Image::open(bytes, limits)?)),
             Some(Kind::Webp) => Self::Webp(webp::Image::open(bytes)?),
             Some(kind) if kind.is_image() => {
                 let detail = format!("expected JPEG, PNG or WebP, got {}", kind.as_str());
@@ -150,12 +150,7 @@ impl<'a> Image<'a> {
                 return Err(Error::new(Code::NotAnImage, format!("expected an image, got {found}")));
             }
         };
-        let (width, height) = image.size();
-        let pixels = width as u64 * height as u64;
-        if pixels > limits.pixels {
-            let detail = format!("{width} x {height} is {pixels} pixels, the limit is {}", limits.pixels);
-            return Err(Error::new(Code::LimitPixels, detail));
-        }
+        check_pixels(image.size(), limits)?;
         Ok(image)
     }
 
@@ -209,6 +204,16 @@ impl<'a> Image<'a> {
             Self::Webp(image) => image.decode_into(mode, out, scratch),
         }
     }
+}
+
+/// Refuses a size (width, height) of more pixels than the limit allows.
+fn check_pixels((width, height): (usize, usize), limits: &Limits) -> Result<()> {
+    let pixels = width as u64 * height as u64;
+    if pixels <= limits.pixels {
+        return Ok(());
+    }
+    let detail = format!("{width} x {height} is {pixels} pixels, the limit is {}", limits.pixels);
+    Err(Error::new(Code::LimitPixels, detail))
 }
 
 /// The first `length` bytes of a buffer that is made to hold them; what they contain is left from before.

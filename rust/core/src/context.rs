@@ -1,6 +1,6 @@
 //! What the batches of a run share: the member as they take it, options, memory for working sets, counters.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -28,6 +28,7 @@ pub struct Context {
     /// What was done so far.
     pub counters: Counters,
     pub(crate) working_set: WorkingSet,
+    stopped: AtomicBool,
     pub(crate) scratch_bytes: usize,
 }
 
@@ -37,7 +38,23 @@ impl Context {
     pub fn new(options: Options, working_bytes: usize, threads: usize) -> Self {
         // What threads keep from image to image is part of the bound: a quarter of it, spread over four buffers each.
         let scratch_bytes = working_bytes / 16 / threads.max(1);
-        Self { options, counters: Counters::default(), working_set: WorkingSet::new(working_bytes), scratch_bytes }
+        Self {
+            options,
+            counters: Counters::default(),
+            working_set: WorkingSet::new(working_bytes),
+            stopped: AtomicBool::new(false),
+            scratch_bytes,
+        }
+    }
+
+    /// Ends all batches of the run, those under way after the images that are being decoded.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the run was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
     }
 }
 

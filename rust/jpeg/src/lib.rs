@@ -17,7 +17,7 @@ mod markers;
 mod turbo;
 
 pub use error::{Error, ErrorKind};
-pub use markers::{count_scans, exif};
+pub use markers::{count_scans, exif, frame_size, scans_are_complete};
 pub use turbo::Jpeg;
 
 /// Version of the libjpeg-turbo that is linked in.

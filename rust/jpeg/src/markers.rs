@@ -57,6 +57,49 @@ pub fn count_scans(bytes: &[u8], limit: u32) -> u32 {
     scans
 }
 
+/// (width, height) of the first frame header, whatever its process (T.81 B.2.2).
+#[must_use]
+pub fn frame_size(bytes: &[u8]) -> Option<(usize, usize)> {
+    let mut markers = Markers { bytes, position: 0 }.take_while(|&(code, _)| code != SOS && code != EOI);
+    let (_, frame) = markers.find(|&(code, _)| is_frame_header(code))?;
+    let side = |at: usize| Some(usize::from(u16::from_be_bytes(frame.get(at..at + 2)?.try_into().ok()?)));
+    Some((side(3)?, side(1)?))
+}
+
+/// SOF0 to SOF15 without DHT, JPG and DAC, which stand among them.
+fn is_frame_header(code: u8) -> bool {
+    matches!(code, 0xC0..=0xCF) && !matches!(code, 0xC4 | 0xC8 | 0xCC)
+}
+
+/// Whether a progressive JPEG's scans bring all coefficients of all components to full precision (T.81 G.1.1.1).
+///
+/// libjpeg-turbo takes a file that lacks its last scans for a sound one: it shows a blurred picture and warns of nothing.
+#[must_use]
+pub fn scans_are_complete(bytes: &[u8]) -> bool {
+    // By component id: the bits that each coefficient still lacks.
+    let mut missing: Vec<(u8, [u8; 64])> = Vec::new();
+    for (code, payload) in (Markers { bytes, position: 0 }).take_while(|&(code, _)| code != EOI) {
+        match (code, payload) {
+            (_, [_, _, _, _, _, count, components @ ..]) if is_frame_header(code) => {
+                let ids = components.chunks_exact(3).take(usize::from(*count)).map(|component| component[0]);
+                missing = ids.map(|id| (id, [u8::MAX; 64])).collect();
+            }
+            (SOS, [count, rest @ ..]) => {
+                let (components, rest) = rest.split_at(rest.len().min(usize::from(*count) * 2));
+                let &[first, last, approximation, ..] = rest else { return false };
+                let (first, last) = (usize::from(first), usize::from(last).min(63));
+                for id in components.chunks_exact(2).map(|component| component[0]) {
+                    for (_, bits) in missing.iter_mut().filter(|(known, _)| *known == id) {
+                        bits.iter_mut().take(last + 1).skip(first).for_each(|bits| *bits = approximation & 15);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    !missing.is_empty() && missing.iter().all(|(_, bits)| bits.iter().all(|&bits| bits == 0))
+}
+
 /// The payload of the first EXIF segment before the image data: a TIFF file in itself (Exif 2.32, 4.7.2).
 #[must_use]
 pub fn exif(bytes: &[u8]) -> Option<&[u8]> {

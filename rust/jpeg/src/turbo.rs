@@ -178,7 +178,7 @@ impl Handle {
         // SAFETY: the handle is live; the text is a NUL-terminated string inside it, copied before the next call.
         let text = unsafe { CStr::from_ptr(ffi::tj3GetErrorStr(self.as_ptr())) }.to_string_lossy().into_owned();
         // libjpeg tells its errors apart by text alone once TurboJPEG has passed them on (jerror.h).
-        let kind = if text.contains("Premature end of") {
+        let kind = if text.contains("remature end of") {
             ErrorKind::Truncated
         } else if text.contains("nsupported")
             || text.contains("olorspace")

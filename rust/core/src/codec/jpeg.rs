@@ -2,7 +2,7 @@
 
 use pixcrawler_jpeg::{self as jpeg, Color, ErrorKind, Jpeg, PixelFormat, Scale};
 
-use super::room;
+use super::{check_pixels, room};
 use crate::{Code, Error, Limits, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
@@ -24,6 +24,10 @@ fn refused(error: &jpeg::Error) -> Error {
 
 impl<'a> Image<'a> {
     pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+        // Before libjpeg-turbo, which calls a side of more than 65,500 corrupt.
+        if let Some(size) = jpeg::frame_size(bytes) {
+            check_pixels(size, limits)?;
+        }
         let jpeg = Jpeg::open(bytes).map_err(|error| refused(&error))?;
         let header = jpeg.header();
         if header.progressive {
@@ -118,12 +122,33 @@ impl<'a> Image<'a> {
 
     fn decode(&mut self, format: PixelFormat, keep_truncated: bool, out: &mut [u8]) -> Result<()> {
         let decoded = match self.jpeg.decode_into(format, self.scale, false, out) {
-            // The first complaint was the early end: all before it was sound, so this is all that is passed over.
-            Err(error) if keep_truncated && error.kind() == ErrorKind::Truncated => {
+            Err(error) if error.kind() == ErrorKind::Truncated => {
+                if self.lacks_its_end_marker_alone(format, out) {
+                    return Ok(());
+                }
+                if !keep_truncated {
+                    return Err(refused(&error));
+                }
+                // The first complaint was the early end: all before it was sound, so this is all that is passed over.
                 Jpeg::open(self.bytes).and_then(|mut again| again.decode_into(format, self.scale, true, out))
             }
             decoded => decoded,
         };
         decoded.map_err(|error| refused(&error))
+    }
+
+    /// Decodes a file that ended too early with an end marker put behind it, into `out`.
+    ///
+    /// If libjpeg-turbo is silent now, all MCUs were there: had the entropy-coded data been short, it would warn that the
+    /// marker comes too soon. Only of scans that are missing altogether it would not, so these are counted.
+    fn lacks_its_end_marker_alone(&self, format: PixelFormat, out: &mut [u8]) -> bool {
+        let mut ended = Vec::new();
+        if ended.try_reserve_exact(self.bytes.len() + 2).is_err() {
+            return false;
+        }
+        ended.extend_from_slice(self.bytes);
+        ended.extend_from_slice(&[0xFF, 0xD9]);
+        let decoded = Jpeg::open(&ended).and_then(|mut jpeg| jpeg.decode_into(format, self.scale, false, out));
+        decoded.is_ok() && (!self.jpeg.header().progressive || jpeg::scans_are_complete(self.bytes))
     }
 }
