@@ -6,6 +6,7 @@ exceptions of :mod:`pixcrawler.exceptions` that have not been raised; a caller's
 """
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Final, TypeAlias, TypedDict, final
 
 import numpy as np
@@ -36,6 +37,60 @@ def detect_format(data: bytes, /) -> str | None:
     Args:
         data: The first bytes of a file; 32 suffice.
     """
+
+def empty(shape: tuple[int, int, int, int], /) -> NDArray[np.uint8]:
+    """A new C-contiguous uint8 array of unspecified content, such as :meth:`Decoder.decode_into` takes.
+
+    Args:
+        shape: (N, H, W, C).
+
+    Raises:
+        MemoryError: The memory cannot be had.
+
+    Note:
+        The array is the caller's own. When it and all views of it are gone, its memory is used again for others, as far
+        as a :class:`MemoryLease` allows.
+    """
+
+@final
+class MemoryLease:
+    """The right to keep released memory for using it again, for as long as the object lives.
+
+    Fresh memory costs a page fault for every 4 KiB, a tenth of a photograph's decode time and more.
+
+    Args:
+        size_bytes: Bytes that may be kept on its account. Without any lease nothing is kept.
+    """
+
+    def __new__(cls, size_bytes: int, /) -> Self: ...
+    @staticmethod
+    def kept_bytes() -> int:
+        """Bytes that are kept at present, by all leases together."""
+
+@final
+class LocalFile:
+    """An open file, read at positions.
+
+    Args:
+        path: Which.
+
+    Raises:
+        OSError: It cannot be opened.
+    """
+
+    def __new__(cls, path: str | PathLike[str], /) -> Self: ...
+    @property
+    def size_bytes(self) -> int:
+        """Its length now. Raises OSError."""
+
+    def read(self, start: int, stop: int, /) -> SegmentBuffer:
+        """The bytes [start, stop), sealed. Releases the GIL.
+
+        Raises:
+            EOFError: The file ends before ``stop``.
+            OSError: It cannot be read.
+            MemoryError: The memory cannot be had.
+        """
 
 @final
 class SegmentBuffer:
@@ -190,6 +245,9 @@ class Decoder:
         Raises:
             KeyboardInterrupt: Ctrl-C.
         """
+
+    def stop(self) -> None:
+        """End calls under way in other threads, after the images in work; these and later calls raise RuntimeError."""
 
     def stats(self) -> dict[str, int]:
         """Counters: images, encoded_bytes, inflate_ns, decode_ns, resize_ns (nanoseconds summed over threads)."""

@@ -13,11 +13,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pixcrawler._machine import usable_cpus
+from pixcrawler._native import MemoryLease
 from pixcrawler.decode_ahead import ArrayJobs, StackedJobs
 from pixcrawler.exceptions import AuthenticationError, ImageSizeError, PixCrawlerError
 from pixcrawler.failures import Failure, FailureLedger
 from pixcrawler.options import Options, check_count, size_of
-from pixcrawler.passes import Pass, PassIterator, decoder_for
+from pixcrawler.passes import Pass, PassIterator, decoder_for, kept_bytes
 from pixcrawler.random_access import RandomAccess
 from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
@@ -66,6 +67,8 @@ class Dataset:
         """Set up what belongs to this process alone."""
         self._lock = threading.RLock()
         self._latest: Pass | None = None
+        # Taken by the first pass, given back by close().
+        self._lease: MemoryLease | None = None
         self._passes: weakref.WeakSet[Pass] = weakref.WeakSet()
         self._last_stats = Stats()
         self._random = RandomAccess(self._source, self._options.memory_bytes // 4, self._options.max_workers)
@@ -223,6 +226,8 @@ class Dataset:
         first_batch: int,
     ) -> Pass:
         _warn_of_slow_build()
+        if self._lease is None:
+            self._lease = MemoryLease(kept_bytes(options))
         run = Pass(
             self._source,
             options,
@@ -424,6 +429,7 @@ class Dataset:
             run.close()
         self._random.close()
         self._source.close()
+        self._lease = None
 
     def __enter__(self) -> Self:
         """Itself."""

@@ -9,8 +9,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from pixcrawler import _native
 from pixcrawler.downloader import RangesUnsupportedError
 from pixcrawler.exceptions import ArchiveError, IntegrityError, PixCrawlerError
 from pixcrawler.prefetch import NoSample, Plan
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from pixcrawler._native import Buffer, Decoder, Item
@@ -422,7 +422,7 @@ class StackedJobs:
             reserved_bytes = job.wanted * height * width * self._channels
             if not ahead.take_output(job, reserved_bytes):
                 return
-            out = np.empty((job.wanted, height, width, self._channels), np.uint8)
+            out = _native.empty((job.wanted, height, width, self._channels))
         else:
             out = self._destination[job.position : job.position + job.wanted]
         errors: dict[int, PixCrawlerError] = {}
@@ -456,8 +456,8 @@ class ArrayJobs:
         max_bytes: Decoded bytes of one piece; a larger image makes a piece by itself.
     """
 
-    # As many images as keep several threads busy; decoded images of the usual sizes stay a few MB together.
-    _SAMPLES = 32
+    # As many images as keep several threads busy; decoded images of the usual sizes stay some MB together.
+    _SAMPLES = 16
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -106,9 +106,13 @@ def _check_max_failures(allowed: object) -> None:
         raise ValueError(message)
 
 
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def check_count(name: str, value: object) -> None:
     """Raise ValueError, naming the argument, unless its value is a positive int."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         message = f"{name} must be a positive int, not {value!r}"
         raise ValueError(message)
 
@@ -123,7 +127,7 @@ def size_of(size: ImageSize | None) -> tuple[int, int] | None:
         return None
     try:
         height, width = (size, size) if isinstance(size, int) else size
-        good = all(isinstance(side, int) and 1 <= side <= _MAX_SIDE for side in (height, width))
+        good = all(_is_int(side) and 1 <= side <= _MAX_SIDE for side in (height, width))
     except (TypeError, ValueError):
         good = False
     if not good:

@@ -7,6 +7,7 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pixcrawler import _native
 from pixcrawler.decode_ahead import ArrayJobs, DecodeAhead, StackedJobs
 from pixcrawler.prefetch import Prefetcher
 from pixcrawler.schedule import ByteBudget, RunLock
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pixcrawler.sources import Source
     from pixcrawler.stats import Stats
 
-__all__ = ["Pass", "PassIterator", "decoder_for"]
+__all__ = ["Pass", "PassIterator", "decoder_for", "kept_bytes"]
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -32,16 +33,23 @@ _T_co = TypeVar("_T_co", covariant=True)
 _JOIN_S = 1.0
 _EXIT_JOIN_S = 10.0
 
+# Segments held at once: for each worker one on its way and one that waits to be decoded.
+_SEGMENTS_A_WORKER = 2
+_LOCAL_SEGMENTS = 8
+
 
 def working_bytes(options: Options) -> int:
     """The share of the memory limit that decoders may use beside their output."""
     return options.memory_bytes // 4
 
 
+def kept_bytes(options: Options) -> int:
+    """The share of the memory limit that a dataset may keep for using it again."""
+    return options.memory_bytes // 8
+
+
 def decoder_for(options: Options, image_size: tuple[int, int] | None, threads: int) -> Decoder:
     """The native decoder for these options."""
-    from pixcrawler import _native
-
     return _native.Decoder(
         mode=options.mode,
         image_size=image_size,
@@ -83,7 +91,10 @@ class Pass:
         self._pid = os.getpid()
         self._lock = RunLock()
         self._decoder = decoder_for(options, image_size, threads)
-        budget = ByteBudget(options.memory_bytes - working_bytes(options))
+        budget = ByteBudget(
+            options.memory_bytes - working_bytes(options) - kept_bytes(options),
+            _SEGMENTS_A_WORKER * options.max_workers if source.is_remote else _LOCAL_SEGMENTS,
+        )
         self._prefetcher = Prefetcher(
             source,
             source.chunks,
@@ -127,6 +138,7 @@ class Pass:
         if os.getpid() != self._pid:
             return
         self._lock.close()
+        self._decoder.stop()
         self._prefetcher.join(join_s)
         self._ahead.join(join_s)
 

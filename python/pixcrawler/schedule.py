@@ -186,16 +186,19 @@ def plan_segments(
 class ByteBudget:
     """Bytes that a run may hold at once, in segments and decoded batches. Not a lock: whoever uses it holds the run's.
 
-    Segments may take half, so that decoded batches always find room. The segment that is needed next and the batch
-    that is delivered next are granted whatever they need (:meth:`take_segment` with nothing held, :meth:`take_output`
-    with ``is_next``): so what is larger than the budget runs alone instead of waiting for ever.
+    Segments may take half at most, so that decoded batches always find room. The segment that is needed next and the
+    batch that is delivered next are granted whatever they need (:meth:`take_segment` with nothing held,
+    :meth:`take_output` with ``is_next``): so what is larger than the budget runs alone instead of waiting for ever.
 
     Args:
         limit_bytes: The bound.
+        segments_ahead: Segments of full size that may be held: as many as hide the latency, and no more, since memory
+            that is used again is warm and fresh memory is not.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, segments_ahead: int) -> None:
         self.limit_bytes = limit_bytes
+        self._segment_limit_bytes = min(limit_bytes // 2, segments_ahead * _SEGMENT_BYTES)
         self.segment_bytes = 0
         self.output_bytes = 0
         self._has_warned = False
@@ -204,7 +207,7 @@ class ByteBudget:
         """Account for a segment, if it fits or none is held."""
         held = self.segment_bytes
         total = held + self.output_bytes + size_bytes
-        if held and (held + size_bytes > self.limit_bytes // 2 or total > self.limit_bytes):
+        if held and (held + size_bytes > self._segment_limit_bytes or total > self.limit_bytes):
             return False
         self._warn_if_large(size_bytes, "a segment")
         self.segment_bytes += size_bytes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixcrawler._machine import available_bytes
-from pixcrawler.exceptions import LimitError
+from pixcrawler.exceptions import DecompressionError, LimitError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +31,19 @@ def label_array(labels: list[Any]) -> NDArray[Any]:
     return array
 
 
+def _first_size(dataset: Dataset) -> tuple[int, int]:
+    """(height, width) of the first image that can be decoded; (0, 0) if there is none."""
+    for number in range(len(dataset)):
+        try:
+            height, width, _ = dataset[number][0].shape
+        except DecompressionError:
+            if dataset.options.on_error == "raise":
+                raise
+        else:
+            return height, width
+    return 0, 0
+
+
 def to_arrays(dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """The arrays of :meth:`pixcrawler.dataset.Dataset.to_arrays`.
 
@@ -47,10 +60,7 @@ def to_arrays(dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """
     count = len(dataset)
     options = dataset.options
-    size = options.image_size or dataset.info.image_size
-    if size is None and count:
-        size = dataset[0][0].shape[:2]
-    height, width = size or (0, 0)
+    height, width = options.image_size or dataset.info.image_size or _first_size(dataset)
     shape = (count, height, width, options.channels)
     needed = count * height * width * options.channels
     _log.info("to_arrays: %d images of %d x %d x %d are %.1f MB", *shape, needed / 1e6)
@@ -62,7 +72,7 @@ def to_arrays(dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[Any]]:
         )
         raise LimitError(message, code="memory")
     out = np.empty(shape, np.uint8)
-    if not count:
+    if not out.size:
         return out, label_array([])
     labels = dataset.decode_all_into(out, (height, width))
     return out[: len(labels)], label_array(labels)

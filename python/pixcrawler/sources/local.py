@@ -1,6 +1,6 @@
 """Datasets on a local disk: one zip, a folder of zip chunks, or a plain folder of images.
 
-Files are read by ``pread`` into memory and never mapped: one that another process cuts short must be an error, not a
+Files are read at positions into memory and never mapped: one that another process cuts short must be an error, not a
 signal.
 """
 
@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
-from pixcrawler._native import Directory
+from pixcrawler._native import Directory, LocalFile, SegmentBuffer
 from pixcrawler.exceptions import DownloadError, IntegrityError, NotFoundError, PixCrawlerError
 from pixcrawler.records import ChunkRecord, DatasetInfo, LabelCount
 from pixcrawler.sources import OpenChunk
@@ -67,21 +67,15 @@ def _raise_file_error(exc: OSError, path: Path, chunk_id: str) -> NoReturn:
     raise DownloadError(detail, code="file_io", chunk_id=chunk_id) from exc
 
 
-def _pread(descriptor: int, start: int, stop: int, path: Path, chunk_id: str) -> bytes:
-    """Exactly the bytes [start, stop) of an open file."""
-    data = os.pread(descriptor, stop - start, start)
-    if len(data) == stop - start:
-        return data
-    # A single read may stop early (a signal, a file of more than 2 GiB): the rest, until there is none.
-    parts = [data]
-    reached = start + len(data)
-    while parts[-1] and reached < stop:
-        parts.append(os.pread(descriptor, stop - reached, reached))
-        reached += len(parts[-1])
-    if reached < stop:
-        detail = f"{path}: expected {stop} bytes, the file ends at {reached}: it was cut while in use"
-        raise IntegrityError(detail, code="file_changed", chunk_id=chunk_id)
-    return b"".join(parts)
+def _read(file: LocalFile, start: int, stop: int, path: Path, chunk_id: str) -> SegmentBuffer:
+    """The bytes [start, stop) of an open file."""
+    try:
+        return file.read(start, stop)
+    except EOFError as exc:
+        detail = f"{path}: expected {stop} bytes, {exc}: it was cut while in use"
+        raise IntegrityError(detail, code="file_changed", chunk_id=chunk_id) from exc
+    except OSError as exc:
+        _raise_file_error(exc, path, chunk_id)
 
 
 def _label_counts(names: Counter[str]) -> tuple[LabelCount, ...]:
@@ -131,15 +125,16 @@ class ZipSource:
 
     def __init__(self, path: Path, files: Sequence[Path], limits: Limits) -> None:
         self._path = path
+        self._path = path
         self._limits = limits
         self._files = tuple(files)
-        self._descriptors: dict[int, int] = {}
+        self._open_files: dict[int, LocalFile] = {}
         self._lock = threading.Lock()
         opened: list[OpenChunk] = []
         chunks: list[ChunkRecord] = []
         try:
             for index, file in enumerate(self._files):
-                chunk = ChunkRecord(id=file.name, index=index, url=str(file), size_bytes=self._size(index))
+                chunk = ChunkRecord(id=file.name, index=index, url=str(file), size_bytes=self._file(index).size_bytes)
                 opened.append(self._open(chunk))
                 chunks.append(chunk)
         except PixCrawlerError:
@@ -153,28 +148,32 @@ class ZipSource:
         largest = max((chunk.num_images or 0 for chunk in self.chunks), default=0)
         self.info = _describe(path, self.chunks, opened, largest)
 
-    def _descriptor(self, index: int) -> int:
+    def _file(self, index: int) -> LocalFile:
         """An open file, the same one for as long as the source lives: a file replaced meanwhile is not mixed in."""
         with self._lock:
-            if index not in self._descriptors:
+            if index not in self._open_files:
                 file = self._files[index]
                 try:
-                    self._descriptors[index] = os.open(file, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+                    self._open_files[index] = LocalFile(file)
                 except OSError as exc:
                     _raise_file_error(exc, file, file.name)
-            return self._descriptors[index]
+            return self._open_files[index]
 
-    def _size(self, index: int) -> int:
-        return os.fstat(self._descriptor(index)).st_size
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Read again from the files, in the other process."""
+        return type(self), (self._path, self._files, self._limits)
 
     def _open(self, chunk: ChunkRecord) -> OpenChunk:
         size = chunk.size_bytes or 0
         try:
             offset = max(size - _TAIL_BYTES, 0)
-            tail = self.read(chunk, offset, size)
+            tail = self.read(chunk, offset, size).tobytes(0, size - offset)
             location = Directory.locate(tail, size, self._limits)
             start, length, _ = location
-            data = tail[start - offset :][:length] if start >= offset else self.read(chunk, start, start + length)
+            if start >= offset:
+                data = tail[start - offset :][:length]
+            else:
+                data = self.read(chunk, start, start + length).tobytes(0, length)
             directory = Directory(data, location, size, self._limits)
             labels = read_labels(directory, lambda start, stop: (self.read(chunk, start, stop), start))
         except PixCrawlerError as exc:
@@ -189,34 +188,18 @@ class ZipSource:
         """The same, and all bytes of the chunk."""
         return self.open(chunk), self.read(chunk, 0, chunk.size_bytes or 0)
 
-    def read(self, chunk: ChunkRecord, start: int, stop: int) -> bytes:
+    def read(self, chunk: ChunkRecord, start: int, stop: int) -> SegmentBuffer:
         """The bytes [start, stop) of a chunk.
 
         Raises:
             DownloadError: The file cannot be read; :class:`IntegrityError`: it has become shorter.
         """
-        file = self._files[chunk.index]
-        descriptor = self._descriptor(chunk.index)
-        try:
-            return _pread(descriptor, start, stop, file, chunk.id)
-        except OSError as exc:
-            if isinstance(exc, PixCrawlerError):
-                raise
-            _raise_file_error(exc, file, chunk.id)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Where it is: another process reads the directories itself."""
-        return {"path": self._path, "files": self._files, "limits": self._limits}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Read the directories anew."""
-        ZipSource.__init__(self, **state)
+        return _read(self._file(chunk.index), start, stop, self._files[chunk.index], chunk.id)
 
     def close(self) -> None:
         """Close the files. A later read opens them again."""
         with self._lock:
-            while self._descriptors:
-                os.close(self._descriptors.popitem()[1])
+            self._open_files.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +257,11 @@ class FolderSource:
         """The same, and the bytes of all files."""
         return self.open(chunk), self.read(chunk, 0, chunk.size_bytes or 0)
 
-    def read(self, chunk: ChunkRecord, start: int, stop: int) -> bytes:
+    def __reduce__(self) -> tuple[Any, ...]:
+        """List the folder again, in the other process."""
+        return type(self), (self._path, self._limits)
+
+    def read(self, chunk: ChunkRecord, start: int, stop: int) -> SegmentBuffer:
         """The bytes [start, stop) of a chunk's files laid end to end.
 
         Raises:
@@ -288,34 +275,25 @@ class FolderSource:
             if low < high:
                 parts.append(self._read_file(chunk, name, low - first, high - first, after - first))
             first = after
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if len(parts) == 1:
+            return parts[0]
+        joined = SegmentBuffer(stop - start)
+        for part in parts:
+            joined.write(part.tobytes(0, len(part)))
+        joined.seal()
+        return joined
 
-    def _read_file(self, chunk: ChunkRecord, name: str, start: int, stop: int, size: int) -> bytes:
+    def _read_file(self, chunk: ChunkRecord, name: str, start: int, stop: int, size: int) -> SegmentBuffer:
         path = self._path / name
         try:
-            descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+            file = LocalFile(path)
+            found = file.size_bytes
         except OSError as exc:
             _raise_file_error(exc, path, chunk.id)
-        try:
-            found = os.fstat(descriptor).st_size
-            if found != size:
-                detail = f"{path}: expected {size} bytes as when the folder was listed, got {found}"
-                raise IntegrityError(detail, code="file_changed", chunk_id=chunk.id, member=name)
-            return _pread(descriptor, start, stop, path, chunk.id)
-        except OSError as exc:
-            if isinstance(exc, PixCrawlerError):
-                raise
-            _raise_file_error(exc, path, chunk.id)
-        finally:
-            os.close(descriptor)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Where it is: another process lists the folder itself."""
-        return {"path": self._path, "limits": self._limits}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """List the folder anew."""
-        FolderSource.__init__(self, **state)
+        if found != size:
+            detail = f"{path}: expected {size} bytes as when the folder was listed, got {found}"
+            raise IntegrityError(detail, code="file_changed", chunk_id=chunk.id, member=name)
+        return _read(file, start, stop, path, chunk.id)
 
     def close(self) -> None:
         """Nothing stays open between reads."""

@@ -1,15 +1,16 @@
 //! `Decoder`: convert arguments, check buffers, release the GIL, call the core, map errors.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use numpy::PyArrayMethods;
+use numpy::ndarray::IntoDimension;
 use pixcrawler_core::batch::{self, Context, Member};
 use pixcrawler_core::{Filter, Fit, Mode, Options, Resize};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::buffers::{Buffer, Slots, empty_image};
+use crate::buffers::{Buffer, Slots, new_array};
 use crate::directory::{Directory, PyLimits};
 use crate::{errors, pool};
 
@@ -32,6 +33,17 @@ fn members(items: &[Item]) -> PyResult<Vec<Member<'_>>> {
 pub(crate) struct Decoder {
     context: Context,
     threads: usize,
+}
+
+impl Decoder {
+    /// Runs `work` on the pool; what a stop cut short is no result.
+    fn run<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
+        let result = pool::run(py, self.threads, work)?;
+        if self.context.is_stopped() {
+            return Err(PyRuntimeError::new_err("the decoder was stopped"));
+        }
+        Ok(result)
+    }
 }
 
 #[pymethods]
@@ -92,7 +104,7 @@ impl Decoder {
     #[pyo3(signature = (items, /))]
     fn probe<'py>(&self, py: Python<'py>, items: Vec<Item>) -> PyResult<Bound<'py, PyList>> {
         let members = members(&items)?;
-        let sizes = pool::run(py, self.threads, |stop| {
+        let sizes = self.run(py, |stop| {
             let opened = batch::open(&members, &self.context, stop).into_iter();
             opened.map(|opened| opened.map(|opened| (opened.height, opened.width))).collect::<Vec<_>>()
         })?;
@@ -119,9 +131,7 @@ impl Decoder {
         let mut slots = Slots::borrow(out, members.len(), size, options.mode.channels())?;
         let (height, width) = (slots.height, slots.width);
         let pixels = slots.array.as_slice_mut().map_err(|_| PyValueError::new_err("out must be C-contiguous"))?;
-        let decoded = pool::run(py, self.threads, |stop| {
-            batch::decode_into(&members, height, width, pixels, &self.context, stop)
-        })?;
+        let decoded = self.run(py, |stop| batch::decode_into(&members, height, width, pixels, &self.context, stop))?;
         let results = PyList::empty(py);
         for result in decoded {
             match result {
@@ -136,9 +146,8 @@ impl Decoder {
     fn decode<'py>(&self, py: Python<'py>, items: Vec<Item>, max_bytes: usize) -> PyResult<Bound<'py, PyList>> {
         let members = members(&items)?;
         let channels = self.context.options.mode.channels();
-        let opened = pool::run(py, self.threads, |stop| batch::open(&members, &self.context, stop))?;
+        let opened = self.run(py, |stop| batch::open(&members, &self.context, stop))?;
         // Sizes are known and checked now: arrays are made with the GIL held, filled without it.
-        let numpy_empty = py.import("numpy")?.getattr("empty")?;
         let mut arrays = Vec::with_capacity(opened.len());
         let mut sources = Vec::with_capacity(opened.len());
         let mut total_bytes = 0usize;
@@ -149,7 +158,7 @@ impl Decoder {
                     if total_bytes > max_bytes && !arrays.is_empty() {
                         break;
                     }
-                    let array = empty_image(&numpy_empty, opened.height, opened.width, channels)?;
+                    let array = new_array(py, [opened.height, opened.width, channels].into_dimension())?;
                     let pixels = array.try_readwrite().map_err(|_| PyValueError::new_err("a new array is in use"))?;
                     arrays.push(Ok(array));
                     sources.push((opened, pixels));
@@ -162,7 +171,7 @@ impl Decoder {
             let pixels = pixels.as_slice_mut().map_err(|_| PyValueError::new_err("a new array is not contiguous"))?;
             jobs.push((&*opened, pixels));
         }
-        let decoded = pool::run(py, self.threads, |stop| batch::decode_opened(jobs, &self.context, stop))?;
+        let decoded = self.run(py, |stop| batch::decode_opened(jobs, &self.context, stop))?;
         drop(sources);
         let results = PyList::empty(py);
         let mut decoded = decoded.into_iter();
@@ -174,6 +183,10 @@ impl Decoder {
             }
         }
         Ok(results)
+    }
+
+    fn stop(&self) {
+        self.context.stop();
     }
 
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -1,30 +1,128 @@
 //! The only file that knows the memory of Python objects: what bytes come in and which arrays they go out to.
 
+use std::alloc::{Layout, alloc_zeroed};
+use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use numpy::{Element, PyArray3, PyArray4, PyReadwriteArray4, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::ndarray::{ArrayViewMut, Dimension, IntoDimension};
+use numpy::{Element, PyArray, PyArray4, PyReadwriteArray4, PyUntypedArray, PyUntypedArrayMethods};
 use numpy::{PyArrayDescrMethods, PyArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use crate::memory;
+
+/// So many zeros, or None if the memory cannot be had.
+///
+/// Unlike `vec![0; length]` it does not abort the process, and unlike `resize` it leaves pages that the system hands out
+/// cleared alone.
+#[allow(unsafe_code)]
+pub(crate) fn zeroed(length: usize) -> Option<Box<[u8]>> {
+    let layout = Layout::array::<u8>(length).ok().filter(|layout| layout.size() > 0)?;
+    // SAFETY: the layout is not of size zero. What is returned is null, or allocated by the global allocator with the
+    // layout of a slice of `length` bytes, all initialised: what a box of that slice is.
+    unsafe {
+        let pointer = alloc_zeroed(layout);
+        (!pointer.is_null()).then(|| Box::from_raw(ptr::slice_from_raw_parts_mut(pointer, length)))
+    }
+}
+
+/// The memory of an array that was handed out. It is used again when the array and all views of it are gone.
+#[pyclass(frozen, module = "pixcrawler._native")]
+pub(crate) struct ArrayMemory {
+    memory: NonNull<[u8]>,
+}
+
+// SAFETY: the object only remembers where its memory is; nothing but its drop, which happens once, touches that.
+#[allow(unsafe_code)]
+unsafe impl Send for ArrayMemory {}
+// SAFETY: as above: a shared reference gives no access to the memory.
+#[allow(unsafe_code)]
+unsafe impl Sync for ArrayMemory {}
+
+impl Drop for ArrayMemory {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        // SAFETY: the pointer is that of the box that `new_array` took apart. The array was the only way to the memory; it
+        // held this object, so it is gone.
+        memory::give(unsafe { Box::from_raw(self.memory.as_ptr()) });
+    }
+}
+
+/// A new C-contiguous array of unspecified content, whose memory is used again after it.
+#[allow(unsafe_code)]
+pub(crate) fn new_array<D: Dimension>(py: Python<'_>, shape: D) -> PyResult<Bound<'_, PyArray<u8, D>>> {
+    let no_memory = || PyMemoryError::new_err(format!("no memory for an array of shape {:?}", shape.slice()));
+    let length = shape.slice().iter().try_fold(1usize, |product, &side| product.checked_mul(side));
+    let length = length.ok_or_else(no_memory)?;
+    let memory = NonNull::from(Box::leak(memory::take(py, length).ok_or_else(no_memory)?));
+    // From here on `owner` frees the memory, whatever happens.
+    let owner = Bound::new(py, ArrayMemory { memory })?.into_any();
+    // SAFETY: the memory holds at least `length` initialised bytes, the product of the sides, and nobody else refers to it.
+    // It is neither moved nor freed before `owner` is dropped, which the array holds as its base.
+    unsafe {
+        let view = ArrayViewMut::from_shape_ptr(shape, memory.cast::<u8>().as_ptr());
+        Ok(PyArray::borrow_from_array(&view, owner))
+    }
+}
+
+/// A new uint8 array of unspecified content.
+#[pyfunction]
+#[pyo3(signature = (shape, /))]
+pub(crate) fn empty(py: Python<'_>, shape: (usize, usize, usize, usize)) -> PyResult<Bound<'_, PyArray4<u8>>> {
+    new_array(py, shape.into_dimension())
+}
+
 /// A byte range of a chunk while it arrives: written front to back, then sealed and immutable.
 #[pyclass(frozen, module = "pixcrawler._native")]
 pub(crate) struct SegmentBuffer {
     capacity: usize,
-    filling: Mutex<Vec<u8>>,
-    sealed: OnceLock<Vec<u8>>,
+    filling: Mutex<Filling>,
+    sealed: OnceLock<Box<[u8]>>,
+}
+
+#[derive(Default)]
+struct Filling {
+    /// At least `capacity` bytes.
+    memory: Box<[u8]>,
+    filled: usize,
 }
 
 impl SegmentBuffer {
-    fn filling(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn take_memory(py: Python<'_>, capacity: usize) -> PyResult<Box<[u8]>> {
+        let failed = || PyMemoryError::new_err(format!("no memory for a segment of {capacity} bytes"));
+        memory::take(py, capacity).ok_or_else(failed)
+    }
+
+    /// A sealed segment, filled by `fill` with the GIL released.
+    pub(crate) fn filled_by<T: Send>(
+        py: Python<'_>,
+        capacity: usize,
+        fill: impl FnOnce(&mut [u8]) -> T + Send,
+    ) -> PyResult<(Self, T)> {
+        let mut memory = Self::take_memory(py, capacity)?;
+        let bytes = &mut memory[..capacity];
+        let result = py.detach(|| fill(bytes));
+        Ok((Self { capacity, filling: Mutex::default(), sealed: OnceLock::from(memory) }, result))
+    }
+
+    fn filling(&self) -> MutexGuard<'_, Filling> {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sealed(&self) -> PyResult<&[u8]> {
         let unsealed = || PyValueError::new_err("the segment is not sealed yet");
-        self.sealed.get().map(Vec::as_slice).ok_or_else(unsealed)
+        self.sealed.get().map(|memory| &memory[..self.capacity]).ok_or_else(unsealed)
+    }
+}
+
+impl Drop for SegmentBuffer {
+    fn drop(&mut self) {
+        let filling = self.filling.get_mut().unwrap_or_else(PoisonError::into_inner);
+        memory::give(std::mem::take(&mut filling.memory));
+        memory::give(self.sealed.take().unwrap_or_default());
     }
 }
 
@@ -32,10 +130,8 @@ impl SegmentBuffer {
 impl SegmentBuffer {
     #[new]
     #[pyo3(signature = (capacity))]
-    fn new(capacity: usize) -> PyResult<Self> {
-        let mut filling = Vec::new();
-        let failed = || PyMemoryError::new_err(format!("no memory for a segment of {capacity} bytes"));
-        filling.try_reserve_exact(capacity).map_err(|_| failed())?;
+    fn new(py: Python<'_>, capacity: usize) -> PyResult<Self> {
+        let filling = Filling { memory: Self::take_memory(py, capacity)?, filled: 0 };
         Ok(Self { capacity, filling: Mutex::new(filling), sealed: OnceLock::new() })
     }
 
@@ -45,12 +141,13 @@ impl SegmentBuffer {
         if self.sealed.get().is_some() {
             return Err(PyValueError::new_err("the segment is sealed"));
         }
-        let (filled, length) = (filling.len(), data.len());
+        let (filled, length) = (filling.filled, data.len());
         if length > self.capacity - filled {
             let message = format!("{length} more bytes do not fit: {filled} of {} are written", self.capacity);
             return Err(PyValueError::new_err(message));
         }
-        filling.extend_from_slice(data);
+        filling.memory[filled..filled + length].copy_from_slice(data);
+        filling.filled += length;
         Ok(())
     }
 
@@ -59,18 +156,18 @@ impl SegmentBuffer {
         if self.sealed.get().is_some() {
             return Ok(());
         }
-        if filling.len() != self.capacity {
-            let message = format!("only {} of {} bytes are written", filling.len(), self.capacity);
+        if filling.filled != self.capacity {
+            let message = format!("only {} of {} bytes are written", filling.filled, self.capacity);
             return Err(PyValueError::new_err(message));
         }
         // The lock is held: nobody else can seal in between.
-        self.sealed.get_or_init(|| std::mem::take(&mut filling));
+        self.sealed.get_or_init(|| std::mem::take(&mut filling.memory));
         Ok(())
     }
 
     #[getter]
     fn filled(&self) -> usize {
-        self.sealed.get().map_or_else(|| self.filling().len(), Vec::len)
+        self.filling().filled.max(self.sealed.get().map_or(0, |_| self.capacity))
     }
 
     #[pyo3(signature = (start, stop, /))]
@@ -145,15 +242,4 @@ impl<'py> Slots<'py> {
             array.try_readwrite().map_err(|_| PyValueError::new_err("out is read-only or in use by another call"))?;
         Ok(Self { array, height, width })
     }
-}
-
-/// A new array (height, width, channels) of unspecified content.
-pub(crate) fn empty_image<'py>(
-    numpy_empty: &Bound<'py, PyAny>,
-    height: usize,
-    width: usize,
-    channels: usize,
-) -> PyResult<Bound<'py, PyArray3<u8>>> {
-    let array = numpy_empty.call1(((height, width, channels), u8::get_dtype(numpy_empty.py())))?;
-    Ok(array.cast_into::<PyArray3<u8>>()?)
 }

@@ -5,6 +5,8 @@ mod batch;
 mod buffers;
 mod directory;
 mod errors;
+mod files;
+mod memory;
 mod pool;
 
 use pixcrawler_core::codec;
@@ -36,9 +38,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(build_info, module)?)?;
     module.add_function(wrap_pyfunction!(detect_format, module)?)?;
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
+    module.add_function(wrap_pyfunction!(buffers::empty, module)?)?;
     module.add_class::<batch::Decoder>()?;
     module.add_class::<buffers::SegmentBuffer>()?;
     module.add_class::<directory::Directory>()?;
+    module.add_class::<files::LocalFile>()?;
+    module.add_class::<memory::MemoryLease>()?;
     pool::install_fork_handler();
     Ok(())
 }
