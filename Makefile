@@ -36,6 +36,7 @@ lint: ## Check style: ruff, rustfmt, clippy
 types: ## Check types: mypy on the package and on users' scripts, the stub against the built module
 	$(BIN)/mypy python/pixcrawler scripts
 	$(BIN)/mypy tests/typing
+	MYPYPATH=benches $(BIN)/mypy benches/*.py
 	$(BIN)/stubtest pixcrawler._native --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt
 
 .PHONY: rust-test
