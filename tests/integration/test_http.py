@@ -26,9 +26,9 @@ from faulty_server import Fault, FaultyServer, serve_job
 from pixcrawler import _network
 from pixcrawler._retry import Clock
 from pixcrawler.client import PixCrawlerClient
+from pixcrawler.downloader import RangesUnsupportedError
 from pixcrawler.exceptions import ArchiveError, JobNotCompleteError, NetworkError, PixCrawlerError
 from pixcrawler.limits import Limits
-from pixcrawler.sources import RangesUnsupportedError
 from pixcrawler.sources.api import ApiSource
 
 if TYPE_CHECKING:

@@ -147,7 +147,7 @@ def test_metadata_lines_go_with_their_images_and_stand_last(tmp_path: Path) -> N
 def test_malformed_metadata_fails_the_job_and_leaves_nothing(tmp_path: Path, text: str) -> None:
     images = make_images(tmp_path / "images")
     (images / "metadata.jsonl").write_text('{"file_name": "cat/0000.jpg"}\n' + text)
-    with pytest.raises(StoreError, match=r"line [23]") as caught:
+    with pytest.raises(ArchiveError, match=r"line [23]") as caught:
         pack(tmp_path / "store", images)
     assert caught.value.code == "metadata"
     assert chunk_files(tmp_path / "store") == []

@@ -13,6 +13,7 @@ import pytest
 from faulty_server import Fault, FaultyServer, serve_job
 from pixcrawler._retry import Clock
 from pixcrawler.client import PixCrawlerClient
+from pixcrawler.downloader import RangesUnsupportedError
 from pixcrawler.exceptions import (
     AuthenticationError,
     DownloadError,
@@ -22,7 +23,6 @@ from pixcrawler.exceptions import (
     ProtocolError,
 )
 from pixcrawler.limits import Limits
-from pixcrawler.sources import RangesUnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

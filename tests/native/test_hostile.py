@@ -1,0 +1,326 @@
+"""Hostile files, each corpus in a child process of bounded memory: no crash, no hang, every refusal a typed error."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixcrawler import ArchiveError, ImageDecodeError, LimitError, load_dataset
+from pixcrawler.limits import Limits
+from support import (
+    bare_items,
+    decode_one,
+    encode,
+    make_decoder,
+    picture,
+    read_all,
+    repair_png,
+    run_child,
+    write_zip,
+)
+
+TESTS = Path(__file__).resolve().parent.parent
+
+# Run in the child: every file decoded in three ways. A refusal that is no PixCrawlerError ends it with a traceback.
+CHILD = """
+import json, resource, sys, time, warnings
+from collections import Counter
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import support
+import numpy as np
+from pixcrawler import PixCrawlerError, _native
+from pixcrawler.limits import Limits
+
+folder, repair = Path(sys.argv[2]), sys.argv[3] == "repair"
+limits = Limits(pixels=20_000_000)
+decoders = [
+    support.make_decoder(limits=limits),
+    support.make_decoder(limits=limits, keep_truncated=True, mode="RGBA", image_size=(17, 13)),
+    support.make_decoder(limits=limits, draft=True, image_size=(31, 8), mode="L", resize_mode="crop"),
+]
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (768 << 20), used + (768 << 20)))
+good = support.encode(support.picture(40, 50), "JPEG")
+expected = support.decode_one(good)
+codes, delivered, slowest = Counter(), 0, (0.0, "")
+paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+for path in paths:
+    data = path.read_bytes()
+    if repair:
+        data = support.repair_png(data)
+    for decoder in decoders:
+        # A good image beside every bad one: neighbours in one native call.
+        began = time.perf_counter()
+        bad, neighbour = decoder.decode(support.bare_items([data, good]), max_bytes=1 << 30)
+        slowest = max(slowest, (time.perf_counter() - began, path.name))
+        if isinstance(bad, PixCrawlerError):
+            codes[bad.code] += 1
+            assert str(bad) and bad.cause and bad.remedy, repr(bad)
+        else:
+            assert bad.dtype == np.uint8 and bad.ndim == 3, path
+            delivered += 1
+        if decoder is decoders[0]:
+            assert np.array_equal(neighbour, expected), path
+    for found in decoders[0].probe(support.bare_items([data])):
+        assert isinstance(found, (tuple, PixCrawlerError))
+assert np.array_equal(support.decode_one(good), expected)
+print(json.dumps({"files": len(paths), "codes": codes, "delivered": delivered, "slowest": slowest}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("corpus", "repair"),
+    [
+        ("jpeg/fuzz", False),
+        ("jpeg/go-fuzz", False),
+        ("png/fuzz", False),
+        ("png/fuzz", True),
+        ("png/go-fuzz", False),
+        ("png/go-fuzz", True),
+    ],
+)
+def test_fuzzed_images(data_dir: Path, corpus: str, repair: bool) -> None:
+    folder = data_dir / "corpus" / corpus
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    report = json.loads(run_child(CHILD, TESTS, folder, "repair" if repair else "as-it-is"))
+    assert report["files"] > 200
+    assert report["delivered"] + sum(report["codes"].values()) == 3 * report["files"]
+    assert len(report["codes"]) >= 2
+    assert "internal" not in report["codes"]
+    assert report["slowest"][0] < 5
+
+
+ZIP_CHILD = """
+import json, resource, sys, time
+from collections import Counter
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from pixcrawler import PixCrawlerError, load_dataset
+from pixcrawler._native import Directory
+from pixcrawler.limits import Limits
+
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (768 << 20), used + (768 << 20)))
+codes, members, slowest = Counter(), 0, (0.0, "")
+paths = [path for path in sorted(Path(sys.argv[2]).rglob("*")) if path.is_file() and path.stat().st_size]
+for path in paths:
+    data = path.read_bytes()
+    began = time.perf_counter()
+    for length in {len(data), len(data) - 1, len(data) // 2}:
+        part = data[:length]
+        try:
+            location = Directory.locate(part[-65536:], len(part), Limits())
+            directory = Directory(part[location[0] : location[0] + location[1]], location, len(part), Limits())
+        except PixCrawlerError as exc:
+            codes[exc.code] += 1
+            continue
+        for index in range(len(directory)):
+            try:
+                start, stop = directory.extent(index)
+                directory.read_member(index, part[start:stop], start)
+                members += 1
+            except PixCrawlerError as exc:
+                codes[exc.code] += 1
+    slowest = max(slowest, (time.perf_counter() - began, path.name))
+print(json.dumps({"files": len(paths), "codes": codes, "members": members, "slowest": slowest}))
+"""
+
+
+def test_hostile_zips(data_dir: Path) -> None:
+    report = json.loads(run_child(ZIP_CHILD, TESTS, data_dir / "corpus/zip"))
+    assert report["files"] > 150
+    assert report["members"] > 500
+    assert len(report["codes"]) > 12
+    assert report["slowest"][0] < 5
+
+
+def zip_of_stream(stream: bytes, size: int, crc: int, method: int = 8) -> bytes:
+    """A zip with one member whose compressed bytes are given."""
+    name = b"a.bin"
+    fields = struct.pack("<HHHHLLLHH", 0, method, 0, 33, crc, len(stream), size, len(name), 0)
+    local = b"PK\x03\x04" + struct.pack("<H", 20) + fields + name + stream
+    central = b"PK\x01\x02" + struct.pack("<HH", 20, 20) + fields + struct.pack("<HHHLL", 0, 0, 0, 0, 0) + name
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 1, 1, len(central), len(local), 0)
+    return local + central + end
+
+
+def check_as_zlib(stream: bytes) -> bool:
+    """Assert that a deflate stream is accepted, with the same bytes, exactly where zlib accepts it; says whether."""
+    inflater = zlib.decompressobj(-15)
+    try:
+        expected = inflater.decompress(stream, 8 << 20)
+        is_whole = inflater.eof and not inflater.unused_data
+    except zlib.error:
+        expected, is_whole = b"", False
+    data = zip_of_stream(stream, len(expected), zlib.crc32(expected))
+    if is_whole:
+        assert read_all(data) == {"a.bin": expected}
+        return True
+    with pytest.raises(ArchiveError) as caught:
+        read_all(data)
+    assert caught.value.code in {"inflate", "inflate_truncated", "size_mismatch", "crc"}
+    return False
+
+
+def test_fuzzed_deflate_streams_are_accepted_exactly_where_zlib_accepts_them(data_dir: Path) -> None:
+    accepted = refused = 0
+    for path in sorted((data_dir / "corpus/inflate/fuzz").iterdir()):
+        stream = path.read_bytes()
+        inflater = zlib.decompressobj(-15)
+        try:
+            inflater.decompress(stream, 8 << 20)
+            own = stream[: len(stream) - len(inflater.unused_data)]
+        except zlib.error:
+            own = stream
+        for one in {stream, own}:
+            if check_as_zlib(one):
+                accepted += 1
+            else:
+                refused += 1
+    assert accepted >= 10
+    assert refused > 500
+
+
+@given(
+    content=st.binary(min_size=1, max_size=300),
+    repeats=st.integers(1, 60),
+    level=st.integers(0, 9),
+    strategy=st.sampled_from([zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED, zlib.Z_HUFFMAN_ONLY]),
+    changes=st.lists(st.tuples(st.integers(0, 1 << 16), st.integers(1, 255)), max_size=2),
+    cut=st.integers(0, 3),
+)
+def test_mutated_deflate_streams_likewise(
+    content: bytes, repeats: int, level: int, strategy: int, changes: list[tuple[int, int]], cut: int
+) -> None:
+    deflater = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+    stream = bytearray(deflater.compress(content * repeats) + deflater.flush())
+    for position, flip in changes:
+        stream[position % len(stream)] ^= flip
+    is_accepted = check_as_zlib(bytes(stream[: len(stream) - cut]))
+    assert is_accepted or changes or cut
+
+
+def huge_header(height: int, width: int) -> bytes:
+    """A small JPEG whose header says another size."""
+    data = bytearray(encode(picture(16, 16), "JPEG"))
+    at = data.index(b"\xff\xc0") + 5
+    data[at : at + 4] = struct.pack(">HH", height, width)
+    return bytes(data)
+
+
+def huge_png(width: int, height: int) -> bytes:
+    data = bytearray(encode(picture(2, 2)))
+    data[16:24] = struct.pack(">II", width, height)
+    return repair_png(bytes(data))
+
+
+def scan_bomb(scans: int, side: int = 2048) -> bytes:
+    """A progressive JPEG with legal scans that cost time and change nothing: a DC scan, then many AC scans."""
+
+    def segment(marker: int, body: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+    blocks = (side // 8) ** 2
+    # Tables with few codes: DC difference 0; AC end-of-block runs of 2^14 blocks and more, followed by 14 bits.
+    tables = segment(0xC4, bytes([0x00, 1, *[0] * 15, 0])) + segment(0xC4, bytes([0x10, 1, *[0] * 15, 0xE0]))
+    dc = segment(0xDA, bytes([1, 1, 0x00, 0, 0, 0])) + bytes(blocks // 8 + 1)
+    runs = -(-blocks // (1 << 14))
+    ac_bits = ("0" + "0" * 14) * runs
+    ac_bits += "1" * (-len(ac_bits) % 8)
+    ac_data = int(ac_bits, 2).to_bytes(len(ac_bits) // 8, "big")
+    out = b"\xff\xd8" + segment(0xDB, bytes([0, *[1] * 64]))
+    out += segment(0xC2, struct.pack(">BHHB", 8, side, side, 1) + bytes([1, 0x11, 0])) + tables + dc
+    for number in range(scans):
+        coefficient = number % 63 + 1
+        out += segment(0xDA, bytes([1, 1, 0x00, coefficient, coefficient, 0x0D if number < 63 else 0xDC])) + ac_data
+    return out + b"\xff\xd9"
+
+
+class TestLimitsOfImages:
+    @pytest.mark.parametrize(
+        "data",
+        [
+            huge_header(65500, 65500),
+            huge_header(65535, 65535),
+            huge_png(65536, 65536),
+            huge_png((1 << 31) - 1, 1 << 20),
+            huge_png(1, (1 << 31) - 1),
+        ],
+        ids=["jpeg 65500", "jpeg 65535", "png 65536", "png wide", "png tall"],
+    )
+    def test_pixels_are_limited_before_any_memory_is_taken(self, data: bytes) -> None:
+        began = time.perf_counter()
+        with pytest.raises(LimitError, match=r"Limits\.pixels") as caught:
+            decode_one(data)
+        assert caught.value.code == "limit_pixels"
+        assert "100000000" in caught.value.detail.replace(",", "").replace("_", "")
+        assert time.perf_counter() - began < 0.5
+        (probed,) = make_decoder().probe(bare_items([data]))
+        assert getattr(probed, "code", None) == "limit_pixels"
+
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+    def test_the_limit_is_the_users(self, kind: str, tmp_path: Path) -> None:
+        chunk = write_zip(tmp_path / "c.zip", {"a": encode(picture(30, 40), kind)})
+        assert load_dataset(chunk, limits=Limits(pixels=1200))[0][0].shape == (30, 40, 3)
+        with pytest.raises(LimitError, match=r"Limits\.pixels"):
+            load_dataset(chunk, limits=Limits(pixels=1199))[0]
+
+    def test_scans_are_limited(self) -> None:
+        assert decode_one(scan_bomb(10)).shape == (2048, 2048, 3)
+        for data in (scan_bomb(883), scan_bomb(883)[:-40], scan_bomb(50_000, side=16)):
+            began = time.perf_counter()
+            with pytest.raises(LimitError, match=r"Limits\.scans") as caught:
+                decode_one(data)
+            assert caught.value.code == "limit_scans"
+            assert time.perf_counter() - began < 0.5
+
+    def test_scans_times_pixels_are_limited(self) -> None:
+        data = scan_bomb(10)
+        with pytest.raises(LimitError, match=r"Limits\.scan_pixels"):
+            decode_one(data, limits=Limits(scan_pixels=10 * 2048 * 2048))
+        assert decode_one(data, limits=Limits(scan_pixels=11 * 2048 * 2048)).shape == (2048, 2048, 3)
+
+    def test_invalid_sizes(self) -> None:
+        for data in (huge_header(0, 16), huge_header(16, 0), huge_png(0, 5), huge_png(5, 0)):
+            with pytest.raises(ImageDecodeError):
+                decode_one(data)
+
+    def test_ancillary_bombs_are_ignored(self) -> None:
+        good = encode(picture(9, 9))
+        bomb = zlib.compress(bytes(64 << 20), 9)
+        chunks = b""
+        for kind, body in ((b"zTXt", b"t\0\0" + bomb), (b"iCCP", b"p\0\0" + bomb), (b"iTXt", b"t\0\1\0\0\0" + bomb)):
+            chunks += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        began = time.perf_counter()
+        np.testing.assert_array_equal(decode_one(good[:33] + chunks + good[33:]), picture(9, 9))
+        assert time.perf_counter() - began < 0.5
+
+
+def test_hostile_headers_take_no_memory() -> None:
+    code = """
+    import resource, sys
+    sys.path.insert(0, sys.argv[1]); sys.path.insert(0, sys.argv[1] + "/native")
+    import support, test_hostile as hostile
+    from pixcrawler import PixCrawlerError
+    support.decode_one(support.encode(support.picture(64, 64), "JPEG"))
+    files = [hostile.huge_header(65500, 65500), hostile.huge_png(65536, 65536), hostile.scan_bomb(883, 4096)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for data in files * 20:
+        try:
+            support.decode_one(data)
+        except PixCrawlerError:
+            continue
+        raise SystemExit("not refused")
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    """
+    assert int(run_child(code, TESTS)) < 8 * 1024

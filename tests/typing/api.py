@@ -1,0 +1,146 @@
+"""The public API as users write it: never run, only type-checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import assert_type
+
+from pixcrawler import (
+    ChunkRecord,
+    Dataset,
+    DatasetInfo,
+    DecompressionError,
+    Failure,
+    FailureLedger,
+    ImageDecodeError,
+    Job,
+    JobNotCompleteError,
+    LabelCount,
+    Limits,
+    NetworkError,
+    PixCrawlerClient,
+    PixCrawlerError,
+    RateLimitError,
+    Stats,
+    load_dataset,
+)
+
+
+def train(images: NDArray[np.uint8], labels: list[Any]) -> None: ...
+
+
+def load() -> None:
+    assert_type(load_dataset("job_abc123"), Dataset)
+    load_dataset("job_abc123", "key", "http://127.0.0.1:8000", 8, 60.0, verify_ssl=False)
+    load_dataset(Path("photos.zip"), image_size=224)
+    load_dataset(
+        "photos/",
+        image_size=(224, 320),
+        resize_mode="crop",
+        interpolation="lanczos",
+        mode="L",
+        apply_exif=False,
+        draft=True,
+        on_error="skip",
+        max_failures=0.01,
+        on_truncated="keep",
+        limits=Limits(pixels=10_000_000),
+        memory_limit="512MB",
+        decode_threads=4,
+        label_fn=lambda member, label, metadata: (member, label, metadata.get("source")),
+        allow_private_hosts=True,
+    )
+    # What is refused when it runs is refused before it does.
+    load_dataset("photos/", resize_mode="fit")  # type: ignore[arg-type]
+    load_dataset("photos/", mode="BGR")  # type: ignore[arg-type]
+    load_dataset("photos/", image_size="224")  # type: ignore[arg-type]
+    load_dataset("photos/", on_error="ignore")  # type: ignore[arg-type]
+    load_dataset("photos/", resize="crop")  # type: ignore[call-arg]
+
+
+def iterate(dataset: Dataset) -> None:
+    for image, label in dataset:
+        assert_type(image, NDArray[np.uint8])
+        assert_type(label, Any)
+    for images, labels in dataset.iter_batches(batch_size=64, image_size=224):
+        assert_type(images, NDArray[np.uint8])
+        assert_type(labels, list[Any])
+        train(images, labels)
+    for images, _ in dataset.iter_batches(64, drop_last=True, resize_mode="pad", interpolation="bicubic"):
+        images[:] = 0
+    with dataset.iter_batches(8) as batches:
+        next(batches)
+    batches.close()
+    images, labels = next(iter(dataset.iter_batches()))
+    dataset.iter_batches("8")  # type: ignore[arg-type]
+
+
+def whole(dataset: Dataset) -> None:
+    images, labels = dataset.to_arrays()
+    assert_type(images, NDArray[np.uint8])
+    assert_type(labels, NDArray[Any])
+
+
+def index(dataset: Dataset) -> None:
+    assert_type(dataset[17], tuple[NDArray[np.uint8], Any])
+    assert_type(dataset[10:20], list[tuple[NDArray[np.uint8], Any]])
+    assert_type(dataset[[1, 5, 3]], list[tuple[NDArray[np.uint8], Any]])
+    assert_type(len(dataset), int)
+    dataset["a"]  # type: ignore[index]
+
+
+def describe(dataset: Dataset) -> None:
+    assert_type(dataset.info, DatasetInfo)
+    assert_type(dataset.info.image_size, tuple[int, int] | None)
+    assert_type(dataset.info.labels, tuple[LabelCount, ...])
+    assert_type(dataset.classes, tuple[str, ...])
+    assert_type(dataset.class_to_idx, dict[str, int])
+    assert_type(dataset.num_images, int)
+    assert_type(dataset.num_chunks, int)
+    assert_type(dataset.chunk_size, int | None)
+    assert_type(dataset.stats(), Stats)
+    assert_type(dataset.stats().limit, str)
+    assert_type(dataset.failures, FailureLedger)
+    assert_type(dataset.failures[0], Failure)
+    for failure in dataset.failures:
+        assert_type(failure.member, str | None)
+    dataset.info.name = "other"  # type: ignore[misc]
+
+
+def close(dataset: Dataset) -> None:
+    with dataset as same:
+        assert_type(same, Dataset)
+    dataset.close()
+
+
+def client() -> None:
+    with PixCrawlerClient("key", base_url="http://127.0.0.1:8000") as api:
+        assert_type(api.list_jobs(status="completed", tag="cats"), list[Job])
+        job = api.get_job("job_abc123")
+        assert_type(job, Job)
+        for chunk in api.iter_chunks(job):
+            assert_type(chunk, ChunkRecord)
+
+
+def errors() -> None:
+    try:
+        load_dataset("job_abc123")
+    except JobNotCompleteError as exc:
+        assert_type(exc.progress, float | None)
+        assert_type(exc.status, str | None)
+    except RateLimitError as exc:
+        assert_type(exc.retry_after_s, float | None)
+    except NetworkError as exc:
+        assert_type(exc.retryable, bool)
+    except ImageDecodeError as exc:
+        assert_type(exc.member, str | None)
+    except DecompressionError as exc:
+        assert_type(exc.chunk_id, str | None)
+    except PixCrawlerError as exc:
+        assert_type(exc.code, str)
+        assert_type(exc.offset, int | None)
+        assert_type(exc.remedy, str)
