@@ -21,6 +21,8 @@
 mod alpha;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod coefficients;
 mod geometry;
 mod kernel;

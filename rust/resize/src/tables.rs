@@ -7,7 +7,10 @@ use crate::rows::Rows;
 use crate::{Filter, Kernel, scalar};
 
 #[cfg(target_arch = "x86_64")]
-use crate::{avx2, kernel::Avx2};
+use crate::{
+    avx2, avx512,
+    kernel::{Avx2, Avx512},
+};
 
 /// Tables kept. Photographs come in few sizes (most have one side of 500 pixels), and a table is 5 to 16 KiB.
 const CACHED_TABLES: usize = 64;
@@ -31,9 +34,13 @@ enum Form {
     #[cfg(target_arch = "x86_64")]
     ScalarOnAvx2(Avx2),
     #[cfg(target_arch = "x86_64")]
-    Across(avx2::Across),
+    AcrossAvx2(avx2::Across),
     #[cfg(target_arch = "x86_64")]
-    Down(avx2::Down),
+    DownAvx2(avx2::Down),
+    #[cfg(target_arch = "x86_64")]
+    AcrossAvx512(avx512::Across),
+    #[cfg(target_arch = "x86_64")]
+    DownAvx512(avx512::Down),
 }
 
 /// The table of one pass over one axis.
@@ -54,10 +61,18 @@ impl Table {
     /// The form for `kernel`. A packed one holds the weights, and `weights` gives up its own.
     #[cfg(target_arch = "x86_64")]
     fn form(filter: Filter, weights: &mut Weights, pass: Pass, kernel: Kernel) -> Form {
-        let Some(proof) = Avx2::detect().filter(|_| kernel == Kernel::Avx2) else { return Form::Scalar };
-        let packed = match (filter, pass) {
-            (Filter::Bilinear, Pass::Across(channels)) => avx2::Across::new(proof, weights, channels).map(Form::Across),
-            (Filter::Bilinear, Pass::Down) => avx2::Down::new(proof, weights).map(Form::Down),
+        let best = Avx512::detect().filter(|_| kernel == Kernel::Avx512);
+        let Some(proof) = Avx2::detect().filter(|_| kernel != Kernel::Scalar) else { return Form::Scalar };
+        let packed = match (filter, pass, best) {
+            // One channel is rare and stays with AVX2.
+            (Filter::Bilinear, Pass::Across(channels @ 3..), Some(best)) => {
+                avx512::Across::new(best, weights, channels).map(Form::AcrossAvx512)
+            }
+            (Filter::Bilinear, Pass::Across(channels), _) => {
+                avx2::Across::new(proof, weights, channels).map(Form::AcrossAvx2)
+            }
+            (Filter::Bilinear, Pass::Down, Some(best)) => avx512::Down::new(best, weights).map(Form::DownAvx512),
+            (Filter::Bilinear, Pass::Down, None) => avx2::Down::new(proof, weights).map(Form::DownAvx2),
             _ => None,
         };
         let Some(packed) = packed else { return Form::ScalarOnAvx2(proof) };
@@ -76,9 +91,13 @@ impl Table {
             #[cfg(target_arch = "x86_64")]
             Form::ScalarOnAvx2(_) => 0,
             #[cfg(target_arch = "x86_64")]
-            Form::Across(table) => table.size_bytes(),
+            Form::AcrossAvx2(table) => table.size_bytes(),
             #[cfg(target_arch = "x86_64")]
-            Form::Down(table) => table.size_bytes(),
+            Form::DownAvx2(table) => table.size_bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Form::AcrossAvx512(table) => table.size_bytes(),
+            #[cfg(target_arch = "x86_64")]
+            Form::DownAvx512(table) => table.size_bytes(),
         };
         packed + 4 * (self.weights.starts.len() + self.weights.ends.len() + self.weights.values.len())
     }
@@ -108,11 +127,14 @@ impl Table {
     /// reads beyond it.
     pub(crate) fn read_len(&self) -> usize {
         let Pass::Across(channels) = self.pass else { return 0 };
+        let span_len = self.span().len() * channels;
         #[cfg(target_arch = "x86_64")]
-        if let Form::Across(table) = &self.form {
-            return table.read_len().max(self.span().len() * channels);
+        match &self.form {
+            Form::AcrossAvx2(table) => return table.read_len().max(span_len),
+            Form::AcrossAvx512(table) => return table.read_len().max(span_len),
+            _ => {}
         }
-        self.span().len() * channels
+        span_len
     }
 
     /// The horizontal pass on four rows. Each begins at the span's start and holds [`Table::read_len`] bytes; row `i`
@@ -121,7 +143,8 @@ impl Table {
         let Pass::Across(channels) = self.pass else { return };
         #[cfg(target_arch = "x86_64")]
         match &self.form {
-            Form::Across(table) => return table.run(rows, out, out_stride),
+            Form::AcrossAvx2(table) => return table.run(rows, out, out_stride),
+            Form::AcrossAvx512(table) => return table.run(rows, out, out_stride),
             &Form::ScalarOnAvx2(proof) => {
                 let row_len = self.weights.starts.len() * channels;
                 for (row, out) in rows.into_iter().zip(out.chunks_mut(out_stride)) {
@@ -129,7 +152,7 @@ impl Table {
                 }
                 return;
             }
-            Form::Scalar | Form::Down(_) => {}
+            Form::Scalar | Form::DownAvx2(_) | Form::DownAvx512(_) => {}
         }
         let row_len = self.weights.starts.len() * channels;
         for (row, out) in rows.into_iter().zip(out.chunks_mut(out_stride)) {
@@ -146,7 +169,9 @@ impl Table {
     pub(crate) fn down(&self, i: usize, rows: Rows<'_>, out: &mut [u8]) {
         match &self.form {
             #[cfg(target_arch = "x86_64")]
-            Form::Down(table) => table.run(&self.weights, i, rows, out),
+            Form::DownAvx2(table) => table.run(&self.weights, i, rows, out),
+            #[cfg(target_arch = "x86_64")]
+            Form::DownAvx512(table) => table.run(&self.weights, i, rows, out),
             #[cfg(target_arch = "x86_64")]
             &Form::ScalarOnAvx2(proof) => avx2::scalar_down(proof, &self.weights, i, rows, out),
             _ => scalar::down(&self.weights, i, rows, out),

@@ -24,7 +24,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 #[test]
 fn pillows_bytes() {
-    for kernel in [Kernel::Scalar, Kernel::Avx2] {
+    for kernel in [Kernel::Scalar, Kernel::Avx2, Kernel::Avx512] {
         let Some(mut scratch) = Scratch::with_kernel(kernel) else {
             eprintln!("skipped: this processor has no {}", kernel.name());
             continue;

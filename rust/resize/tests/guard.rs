@@ -61,7 +61,7 @@ fn check(plan: &Plan, random: &mut Random, src: &mut Guarded, dst: &mut Guarded,
 fn nothing_beyond_the_slices_is_touched() {
     let (mut src, mut dst) = (Guarded::new(4 * 150 * 150), Guarded::new(4 * 150 * 150));
     let mut random = Random::new(6);
-    for kernel in [Kernel::Scalar, Kernel::Avx2] {
+    for kernel in [Kernel::Scalar, Kernel::Avx2, Kernel::Avx512] {
         let Some(mut scratch) = Scratch::with_kernel(kernel) else { continue };
         for _ in 0..1500 {
             let plan = random.plan(150, &FILTERS);

@@ -7,6 +7,18 @@ mod common;
 use common::{FILTERS, Random, row_lens};
 use pixcrawler_resize::{Filter, Kernel, Plan, Scratch, Size, Window, resize, resize_rgba};
 
+/// The kernels of vectors that this processor can run; the others are skipped.
+fn vector_kernels() -> Vec<(Kernel, Scratch)> {
+    let mut available = Vec::new();
+    for kernel in [Kernel::Avx2, Kernel::Avx512] {
+        match Scratch::with_kernel(kernel) {
+            Some(scratch) => available.push((kernel, scratch)),
+            None => eprintln!("skipped: this processor has no {}", kernel.name()),
+        }
+    }
+    available
+}
+
 /// Runs `plan` with rows `gap` bytes apart in source and destination, and checks that the gaps stay as they were.
 fn run(plan: &Plan, pixels: &[u8], gap: usize, scratch: &mut Scratch) -> Vec<u8> {
     let (src_len, dst_len) = row_lens(plan);
@@ -29,9 +41,7 @@ fn run(plan: &Plan, pixels: &[u8], gap: usize, scratch: &mut Scratch) -> Vec<u8>
 
 #[test]
 fn kernels_agree_on_random_sizes() {
-    let Some(mut fast) = Scratch::with_kernel(Kernel::Avx2) else {
-        return eprintln!("skipped: this processor has no AVX2");
-    };
+    let mut vectors = vector_kernels();
     let mut scalar = Scratch::with_kernel(Kernel::Scalar).unwrap();
     let mut random = Random::new(1);
     let filters = [Filter::Bilinear, Filter::Bilinear, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos];
@@ -39,15 +49,16 @@ fn kernels_agree_on_random_sizes() {
         let plan = random.plan(400, &filters);
         let pixels = random.pixels(plan.source.h as usize * row_lens(&plan).0);
         let gap = random.pick(&[0, 0, 1, 13, 64]);
-        assert!(run(&plan, &pixels, gap, &mut fast) == run(&plan, &pixels, 0, &mut scalar), "{plan:?}");
+        let expected = run(&plan, &pixels, 0, &mut scalar);
+        for (kernel, scratch) in &mut vectors {
+            assert!(run(&plan, &pixels, gap, scratch) == expected, "{kernel:?} {plan:?}");
+        }
     }
 }
 
 #[test]
 fn kernels_agree_on_every_tap_count() {
-    let Some(mut fast) = Scratch::with_kernel(Kernel::Avx2) else {
-        return eprintln!("skipped: this processor has no AVX2");
-    };
+    let mut vectors = vector_kernels();
     let mut scalar = Scratch::with_kernel(Kernel::Scalar).unwrap();
     let mut random = Random::new(2);
     for channels in common::CHANNELS {
@@ -56,16 +67,17 @@ fn kernels_agree_on_every_tap_count() {
             let full = Size { w: 10, h: 10 };
             let plan = Plan::stretch(Size { w: side, h: 121 - side }, full, channels, Filter::Bilinear);
             let pixels = random.pixels(plan.source.h as usize * row_lens(&plan).0);
-            assert!(run(&plan, &pixels, 0, &mut fast) == run(&plan, &pixels, 0, &mut scalar), "{plan:?}");
+            let expected = run(&plan, &pixels, 0, &mut scalar);
+            for (kernel, scratch) in &mut vectors {
+                assert!(run(&plan, &pixels, 0, scratch) == expected, "{kernel:?} {plan:?}");
+            }
         }
     }
 }
 
 #[test]
 fn sums_of_millions_of_samples_do_not_overflow() {
-    let Some(mut fast) = Scratch::with_kernel(Kernel::Avx2) else {
-        return eprintln!("skipped: this processor has no AVX2");
-    };
+    let mut vectors = vector_kernels();
     let mut scalar = Scratch::with_kernel(Kernel::Scalar).unwrap();
     // Weights of a few units, then of one, then of none: rounding makes their sum as much as twice the whole.
     for side in [140_000, 2_500_000, 6_000_000, 20_000_000] {
@@ -74,7 +86,10 @@ fn sums_of_millions_of_samples_do_not_overflow() {
         {
             let plan = Plan::stretch(source, full, common::CHANNELS[0], Filter::Bilinear);
             let pixels = vec![255; side as usize];
-            assert!(run(&plan, &pixels, 0, &mut fast) == run(&plan, &pixels, 0, &mut scalar), "{plan:?}");
+            let expected = run(&plan, &pixels, 0, &mut scalar);
+            for (kernel, scratch) in &mut vectors {
+                assert!(run(&plan, &pixels, 0, scratch) == expected, "{kernel:?} {plan:?}");
+            }
         }
     }
 }
@@ -82,7 +97,7 @@ fn sums_of_millions_of_samples_do_not_overflow() {
 #[test]
 fn a_window_is_a_part_of_the_whole() {
     let mut random = Random::new(3);
-    for kernel in [Kernel::Scalar, Kernel::Avx2] {
+    for kernel in [Kernel::Scalar, Kernel::Avx2, Kernel::Avx512] {
         let Some(mut scratch) = Scratch::with_kernel(kernel) else { continue };
         for _ in 0..300 {
             let part = random.plan(200, &FILTERS);
