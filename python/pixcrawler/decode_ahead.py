@@ -119,6 +119,7 @@ class DecodeAhead:
         self._strategy = jobs
         self._jobs: deque[Job] = deque()
         self._stacked_size: tuple[int, int] | None = None
+        self._handed_bytes = 0
         self._assigned = 0
         self.failed = 0
         # The job that further samples go to, until it is complete; a later one waits for it.
@@ -160,7 +161,9 @@ class DecodeAhead:
                         job = self._jobs[0]
                         if job.pieces:
                             piece = job.pieces.popleft()
-                            self.budget.return_output(piece.size_bytes)
+                            # The one before it stays accounted for until now: the consumer had it in hand.
+                            self.budget.return_output(self._handed_bytes)
+                            self._handed_bytes = piece.size_bytes
                             self.lock.changed.notify_all()
                             return piece
                         if job.error is not None:

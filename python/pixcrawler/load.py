@@ -69,7 +69,7 @@ def load_dataset(
         max_failures: With "skip": samples that may fail in one pass, a count, or a fraction below 1.
         on_truncated: "fail" or "keep" JPEGs that end too early.
         limits: Bounds on untrusted input.
-        memory_limit: Memory held at once beside the arrays handed out: bytes, or a text such as "256MB". An eighth of
+        memory_limit: Memory held at once beside the arrays handed out: bytes, or a text such as "256MB". A quarter of
             it may stay with the dataset between passes, until it is closed.
         decode_threads: Threads that decode; None for the processors that the process may use.
         label_fn: Called with (member name, label, metadata) for every sample; returns the label to deliver.

@@ -35,17 +35,26 @@ _EXIT_JOIN_S = 10.0
 
 # Segments held at once: for each worker one on its way and one that waits to be decoded.
 _SEGMENTS_A_WORKER = 2
-_LOCAL_SEGMENTS = 8
+_LOCAL_SEGMENTS = 6
+
+
+# What threads, the allocator and connections take beside the memory that is accounted for: measured, 20 to 26 MB.
+_OVERHEAD_BYTES = 24 * 10**6
+
+
+def _accounted_bytes(options: Options) -> int:
+    """The part of the memory limit that is shared out here."""
+    return max(options.memory_bytes - _OVERHEAD_BYTES, options.memory_bytes // 2)
 
 
 def working_bytes(options: Options) -> int:
     """The share of the memory limit that decoders may use beside their output."""
-    return options.memory_bytes // 4
+    return _accounted_bytes(options) // 4
 
 
 def kept_bytes(options: Options) -> int:
     """The share of the memory limit that a dataset may keep for using it again."""
-    return options.memory_bytes // 8
+    return _accounted_bytes(options) // 4
 
 
 def decoder_for(options: Options, image_size: tuple[int, int] | None, threads: int) -> Decoder:
@@ -92,7 +101,7 @@ class Pass:
         self._lock = RunLock()
         self._decoder = decoder_for(options, image_size, threads)
         budget = ByteBudget(
-            options.memory_bytes - working_bytes(options) - kept_bytes(options),
+            _accounted_bytes(options) - working_bytes(options) - kept_bytes(options),
             _SEGMENTS_A_WORKER * options.max_workers if source.is_remote else _LOCAL_SEGMENTS,
         )
         self._prefetcher = Prefetcher(

@@ -1,6 +1,7 @@
 //! The only file that knows the memory of Python objects: what bytes come in and which arrays they go out to.
 
 use std::alloc::{Layout, alloc_zeroed};
+use std::ops::{Deref, DerefMut};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -14,40 +15,100 @@ use pyo3::types::PyBytes;
 
 use crate::memory;
 
-/// So many zeros, or None if the memory cannot be had.
-///
-/// Unlike `vec![0; length]` it does not abort the process, and unlike `resize` it leaves pages that the system hands out
-/// cleared alone.
+/// Initialised bytes. Large ones are mappings of their own: they go back to the system when they are dropped, whichever
+/// thread that happens in, where malloc would keep up to 64 MB for each thread that ever allocated.
+pub(crate) struct Memory {
+    bytes: NonNull<[u8]>,
+    is_mapped: bool,
+}
+
+/// From here on mapped. Smaller ones would soon use up the mappings that a process may have (65,530 on Linux).
+const MAPPED_FROM: usize = 128 << 10;
+
+// SAFETY: the memory is owned, like a box's.
 #[allow(unsafe_code)]
-pub(crate) fn zeroed(length: usize) -> Option<Box<[u8]>> {
-    let layout = Layout::array::<u8>(length).ok().filter(|layout| layout.size() > 0)?;
-    // SAFETY: the layout is not of size zero. What is returned is null, or allocated by the global allocator with the
-    // layout of a slice of `length` bytes, all initialised: what a box of that slice is.
-    unsafe {
-        let pointer = alloc_zeroed(layout);
-        (!pointer.is_null()).then(|| Box::from_raw(ptr::slice_from_raw_parts_mut(pointer, length)))
+unsafe impl Send for Memory {}
+// SAFETY: as above; a shared reference gives shared access alone.
+#[allow(unsafe_code)]
+unsafe impl Sync for Memory {}
+
+impl Memory {
+    /// So many zeros, or None if the memory cannot be had.
+    #[allow(unsafe_code)]
+    pub(crate) fn zeroed(length: usize) -> Option<Self> {
+        if length >= MAPPED_FROM
+            && let Some(bytes) = map(length)
+        {
+            return Some(Self { bytes, is_mapped: true });
+        }
+        let layout = Layout::array::<u8>(length).ok().filter(|layout| layout.size() > 0)?;
+        // SAFETY: the layout is not of size zero. Unlike `vec![0; length]` a failure is null and does not abort.
+        let pointer = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Self { bytes: NonNull::slice_from_raw_parts(pointer, length), is_mapped: false })
+    }
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code)]
+fn map(length: usize) -> Option<NonNull<[u8]>> {
+    // SAFETY: a new anonymous mapping, at an address of the system's choice, touches nothing that exists.
+    let pointer = unsafe {
+        let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        libc::mmap(ptr::null_mut(), length, access, kind, -1, 0)
+    };
+    let pointer = NonNull::new(pointer).filter(|pointer| pointer.as_ptr() != libc::MAP_FAILED)?;
+    Some(NonNull::slice_from_raw_parts(pointer.cast(), length))
+}
+
+#[cfg(not(unix))]
+fn map(_length: usize) -> Option<NonNull<[u8]>> {
+    None
+}
+
+impl Drop for Memory {
+    #[allow(unsafe_code)]
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if self.is_mapped {
+            // SAFETY: the mapping is this object's, whole, and nobody refers to it any more.
+            unsafe { libc::munmap(self.bytes.as_ptr().cast(), self.bytes.len()) };
+            return;
+        }
+        // SAFETY: what is not mapped was allocated by the global allocator with the layout of a slice of this length.
+        drop(unsafe { Box::from_raw(self.bytes.as_ptr()) });
+    }
+}
+
+impl Deref for Memory {
+    type Target = [u8];
+
+    #[allow(unsafe_code)]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the bytes are owned and initialised (zeros at first).
+        unsafe { self.bytes.as_ref() }
+    }
+}
+
+impl DerefMut for Memory {
+    #[allow(unsafe_code)]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the bytes are owned and initialised, and borrowed exclusively.
+        unsafe { self.bytes.as_mut() }
     }
 }
 
 /// The memory of an array that was handed out. It is used again when the array and all views of it are gone.
 #[pyclass(frozen, module = "pixcrawler._native")]
 pub(crate) struct ArrayMemory {
-    memory: NonNull<[u8]>,
+    /// Not looked at before the drop: until then it is the array's.
+    memory: Option<Memory>,
 }
 
-// SAFETY: the object only remembers where its memory is; nothing but its drop, which happens once, touches that.
-#[allow(unsafe_code)]
-unsafe impl Send for ArrayMemory {}
-// SAFETY: as above: a shared reference gives no access to the memory.
-#[allow(unsafe_code)]
-unsafe impl Sync for ArrayMemory {}
-
 impl Drop for ArrayMemory {
-    #[allow(unsafe_code)]
     fn drop(&mut self) {
-        // SAFETY: the pointer is that of the box that `new_array` took apart. The array was the only way to the memory; it
-        // held this object, so it is gone.
-        memory::give(unsafe { Box::from_raw(self.memory.as_ptr()) });
+        if let Some(memory) = self.memory.take() {
+            memory::give(memory);
+        }
     }
 }
 
@@ -57,13 +118,13 @@ pub(crate) fn new_array<D: Dimension>(py: Python<'_>, shape: D) -> PyResult<Boun
     let no_memory = || PyMemoryError::new_err(format!("no memory for an array of shape {:?}", shape.slice()));
     let length = shape.slice().iter().try_fold(1usize, |product, &side| product.checked_mul(side));
     let length = length.ok_or_else(no_memory)?;
-    let memory = NonNull::from(Box::leak(memory::take(py, length).ok_or_else(no_memory)?));
-    // From here on `owner` frees the memory, whatever happens.
-    let owner = Bound::new(py, ArrayMemory { memory })?.into_any();
-    // SAFETY: the memory holds at least `length` initialised bytes, the product of the sides, and nobody else refers to it.
-    // It is neither moved nor freed before `owner` is dropped, which the array holds as its base.
+    let memory = memory::take(py, length).ok_or_else(no_memory)?;
+    let pointer = memory.bytes.cast::<u8>();
+    let owner = Bound::new(py, ArrayMemory { memory: Some(memory) })?.into_any();
+    // SAFETY: the memory holds at least `length` initialised bytes, the product of the sides, and is reached through the
+    // array alone. It is neither moved nor freed before `owner` is dropped, which the array holds as its base.
     unsafe {
-        let view = ArrayViewMut::from_shape_ptr(shape, memory.cast::<u8>().as_ptr());
+        let view = ArrayViewMut::from_shape_ptr(shape, pointer.as_ptr());
         Ok(PyArray::borrow_from_array(&view, owner))
     }
 }
@@ -80,18 +141,18 @@ pub(crate) fn empty(py: Python<'_>, shape: (usize, usize, usize, usize)) -> PyRe
 pub(crate) struct SegmentBuffer {
     capacity: usize,
     filling: Mutex<Filling>,
-    sealed: OnceLock<Box<[u8]>>,
+    sealed: OnceLock<Memory>,
 }
 
 #[derive(Default)]
 struct Filling {
     /// At least `capacity` bytes.
-    memory: Box<[u8]>,
+    memory: Option<Memory>,
     filled: usize,
 }
 
 impl SegmentBuffer {
-    fn take_memory(py: Python<'_>, capacity: usize) -> PyResult<Box<[u8]>> {
+    fn take_memory(py: Python<'_>, capacity: usize) -> PyResult<Memory> {
         let failed = || PyMemoryError::new_err(format!("no memory for a segment of {capacity} bytes"));
         memory::take(py, capacity).ok_or_else(failed)
     }
@@ -121,8 +182,9 @@ impl SegmentBuffer {
 impl Drop for SegmentBuffer {
     fn drop(&mut self) {
         let filling = self.filling.get_mut().unwrap_or_else(PoisonError::into_inner);
-        memory::give(std::mem::take(&mut filling.memory));
-        memory::give(self.sealed.take().unwrap_or_default());
+        for memory in [filling.memory.take(), self.sealed.take()].into_iter().flatten() {
+            memory::give(memory);
+        }
     }
 }
 
@@ -131,37 +193,36 @@ impl SegmentBuffer {
     #[new]
     #[pyo3(signature = (capacity))]
     fn new(py: Python<'_>, capacity: usize) -> PyResult<Self> {
-        let filling = Filling { memory: Self::take_memory(py, capacity)?, filled: 0 };
+        let filling = Filling { memory: Some(Self::take_memory(py, capacity)?), filled: 0 };
         Ok(Self { capacity, filling: Mutex::new(filling), sealed: OnceLock::new() })
     }
 
     #[pyo3(signature = (data, /))]
     fn write(&self, data: &[u8]) -> PyResult<()> {
         let mut filling = self.filling();
-        if self.sealed.get().is_some() {
-            return Err(PyValueError::new_err("the segment is sealed"));
-        }
         let (filled, length) = (filling.filled, data.len());
+        let Some(memory) = filling.memory.as_mut() else {
+            return Err(PyValueError::new_err("the segment is sealed"));
+        };
         if length > self.capacity - filled {
             let message = format!("{length} more bytes do not fit: {filled} of {} are written", self.capacity);
             return Err(PyValueError::new_err(message));
         }
-        filling.memory[filled..filled + length].copy_from_slice(data);
+        memory[filled..filled + length].copy_from_slice(data);
         filling.filled += length;
         Ok(())
     }
 
     fn seal(&self) -> PyResult<()> {
         let mut filling = self.filling();
-        if self.sealed.get().is_some() {
-            return Ok(());
-        }
-        if filling.filled != self.capacity {
+        if filling.memory.is_some() && filling.filled != self.capacity {
             let message = format!("only {} of {} bytes are written", filling.filled, self.capacity);
             return Err(PyValueError::new_err(message));
         }
-        // The lock is held: nobody else can seal in between.
-        self.sealed.get_or_init(|| std::mem::take(&mut filling.memory));
+        if let Some(memory) = filling.memory.take() {
+            // The lock is held: nobody else can seal in between.
+            self.sealed.get_or_init(|| memory);
+        }
         Ok(())
     }
 

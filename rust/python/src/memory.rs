@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::prelude::*;
 
-use crate::buffers::zeroed;
+use crate::buffers::Memory;
 
 #[derive(Default)]
 struct Kept {
     limit_bytes: usize,
     bytes: usize,
     /// By length. They are initialised, with whatever they held last.
-    buffers: BTreeMap<usize, Vec<Box<[u8]>>>,
+    buffers: BTreeMap<usize, Vec<Memory>>,
 }
 
 /// Locked with the GIL held and never across a release of it: a fork, which Python makes with the GIL held, finds it free.
@@ -26,7 +26,7 @@ fn kept() -> MutexGuard<'static, Kept> {
 }
 
 impl Kept {
-    fn take(&mut self, length: usize) -> Option<Box<[u8]>> {
+    fn take(&mut self, length: usize) -> Option<Memory> {
         // A much larger buffer would be missing where it fits.
         let (&found, same) = self.buffers.range_mut(length..=length.saturating_mul(2)).next()?;
         let buffer = same.pop();
@@ -57,14 +57,14 @@ fn size_class(length: usize) -> usize {
 }
 
 /// At least `length` initialised bytes of unspecified content, or None if they cannot be had.
-pub(crate) fn take(_py: Python<'_>, length: usize) -> Option<Box<[u8]>> {
+pub(crate) fn take(_py: Python<'_>, length: usize) -> Option<Memory> {
     let length = size_class(length);
     let found = kept().take(length);
-    found.or_else(|| zeroed(length))
+    found.or_else(|| Memory::zeroed(length))
 }
 
 /// Lets go of memory from [`take`]; it is kept if the leases allow. Called with the GIL held, as Python objects are freed.
-pub(crate) fn give(buffer: Box<[u8]>) {
+pub(crate) fn give(buffer: Memory) {
     let mut kept = kept();
     if buffer.is_empty() || kept.bytes + buffer.len() > kept.limit_bytes {
         drop(kept);
