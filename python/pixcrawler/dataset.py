@@ -176,7 +176,9 @@ class Dataset:
             PixCrawlerError: While iterating, at the first sample that cannot be delivered (with ``on_error="raise"``).
         """
         options = self._options
-        run = self._begin(options, options.image_size, ArrayJobs(options.memory_bytes // 8), first_batch=_FIRST_SAMPLES)
+        run = self._begin(
+            options, options.image_size, ArrayJobs(self._threads, options.memory_bytes), first_batch=_FIRST_SAMPLES
+        )
         return PassIterator(run, self._deliver_samples(run))
 
     def iter_batches(

@@ -69,6 +69,7 @@ class Job:
         wanted: Samples that it is to have; the last job may get fewer.
         samples: Those known so far. Decoding begins before all are: with whole chunks the later ones may be known only
             when the bytes of the first are released.
+        encoded_bytes: Their size in the chunk.
         is_complete: No further samples come.
         pieces: Decoded, not handed out yet.
         is_done: No further pieces come.
@@ -78,10 +79,17 @@ class Job:
     position: int
     wanted: int
     samples: list[Sample] = field(default_factory=list)
+    encoded_bytes: int = 0
     is_complete: bool = False
     pieces: deque[Piece] = field(default_factory=deque)
     is_done: bool = False
     error: BaseException | None = None
+
+    def append(self, sample: Sample) -> None:
+        """Add a sample."""
+        start, stop = sample.segment.opened.directory.extent(sample.index)
+        self.samples.append(sample)
+        self.encoded_bytes += stop - start
 
 
 class DecodeAhead:
@@ -97,6 +105,7 @@ class DecodeAhead:
         jobs: How samples become pieces.
 
     Attributes:
+        threads: They end when the run's lock is closed.
         failed: Samples that the consumer found failed so far: later jobs are cut so that batches end with jobs again.
     """
 
@@ -127,22 +136,15 @@ class DecodeAhead:
         # A chunk that could not be opened, met after samples that were to be delivered before.
         self._failed_chunk: Plan | None = None
         self._is_exhausted = False
-        self._threads = [
+        self.threads = [
             threading.Thread(target=self._work, name=f"pixcrawler-decode-{number}", daemon=True)
             for number in range(_DRIVERS)
         ]
 
     def start(self) -> None:
         """Begin decoding."""
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the threads to end, after the run's lock was closed."""
-        deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(deadline - time.monotonic(), 0))
 
     # The consumer's side.
 
@@ -246,8 +248,8 @@ class DecodeAhead:
             if sample is NoSample.YET:
                 return
             if isinstance(sample, Sample):
-                job.samples.append(sample)
-                if len(job.samples) == job.wanted:
+                job.append(sample)
+                if len(job.samples) == job.wanted or self._strategy.is_full(job):
                     self._complete(job)
             elif isinstance(sample, Plan):
                 # In a job of its own, behind the samples before it.
@@ -416,6 +418,10 @@ class StackedJobs:
         """Samples of the next job, such that after ``good`` ones before it a job ends where a batch does."""
         return self._batch_size - good % self._batch_size
 
+    def is_full(self, job: Job) -> bool:
+        """Whether a job has all its samples: a batch is never cut."""
+        return len(job.samples) == job.wanted
+
     def run(self, ahead: DecodeAhead, job: Job) -> None:
         """Decode a job."""
         # Without any size no sample of the job can be decoded: slots of one pixel take the errors.
@@ -455,19 +461,31 @@ class StackedJobs:
 class ArrayJobs:
     """Samples each of its own size, in an array of its own.
 
+    Jobs are as small as keeps the threads busy: what is decoded ahead of the consumer is then still in the processor's
+    cache when it is handed out, and its memory still there when it is used again (photographs of 2,000 x 1,400, two
+    threads: 182 images/s, and 145 with 16 a job).
+
     Args:
-        max_bytes: Decoded bytes of one piece; a larger image makes a piece by itself.
+        threads: Decode threads.
+        memory_bytes: The memory limit.
     """
 
-    # As many images as keep several threads busy; decoded images of the usual sizes stay some MB together.
     _SAMPLES = 16
+    _ENCODED_BYTES_A_THREAD = 1 << 19
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, threads: int, memory_bytes: int) -> None:
+        self._samples = max(self._SAMPLES, 2 * threads)
+        self._encoded_bytes = self._ENCODED_BYTES_A_THREAD * threads
+        # Decoded bytes of one piece; a larger image makes a piece by itself.
+        self._max_bytes = min(memory_bytes // 64 * threads, memory_bytes // 8)
 
     def size_after(self, good: int) -> int:  # noqa: ARG002 - batches have no borders here
-        """Samples of the next job."""
-        return self._SAMPLES
+        """Samples of the next job, at most."""
+        return self._samples
+
+    def is_full(self, job: Job) -> bool:
+        """Whether a job is large enough before it has all its samples."""
+        return job.encoded_bytes >= self._encoded_bytes
 
     def run(self, ahead: DecodeAhead, job: Job) -> None:
         """Decode a job."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
+import time
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -148,8 +150,11 @@ class Pass:
             return
         self._lock.close()
         self._decoder.stop()
-        self._prefetcher.join(join_s)
-        self._ahead.join(join_s)
+        deadline = time.monotonic() + join_s
+        for thread in (*self._prefetcher.threads, *self._ahead.threads):
+            # A garbage collection in one of these threads may be what closes the pass.
+            if thread.is_alive() and thread is not threading.current_thread():
+                thread.join(max(deadline - time.monotonic(), 0))
 
 
 _live: weakref.WeakSet[Pass] = weakref.WeakSet()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -57,6 +56,10 @@ class Prefetcher:
         budget: Bytes that may be held.
         first_batch: Samples of the first batch.
         max_workers: Requests at once.
+
+    Attributes:
+        threads: They end when the run's lock is closed.
+        bytes_fetched: Bytes of segments that came, so far.
     """
 
     def __init__(
@@ -86,22 +89,15 @@ class Prefetcher:
         self._whole_chunks = False
         self._error: BaseException | None = None
         self.bytes_fetched = 0
-        self._threads = [
+        self.threads = [
             threading.Thread(target=self._work, name=f"pixcrawler-fetch-{number}", daemon=True)
             for number in range(max_workers if source.is_remote else 1)
         ]
 
     def start(self) -> None:
         """Begin fetching."""
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
-
-    def join(self, timeout_s: float) -> None:
-        """Wait for the threads to end, after the run's lock was closed."""
-        deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(deadline - time.monotonic(), 0))
 
     # The decoder's side; the run's lock is held in all of these.
 
