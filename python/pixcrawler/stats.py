@@ -10,6 +10,8 @@ __all__ = ["PassClock", "Stats"]
 # A share of the time from which on a wait is the bottleneck.
 _CONSUMER_SHARE = 0.5
 _NETWORK_SHARE = 0.25
+# A pass so short that starting it and the first answers take most of its time has no bottleneck in the processor.
+_IDLE_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Stats:
             share = self.wait_network_s / self.elapsed_s
             rate = self.bytes_fetched / self.elapsed_s / 1e6
             return f"Fetching limits this run: decoding waited for {share:.0%} of the time, at {rate:.0f} MB/s."
+        if self.busy < _IDLE_SHARE:
+            return f"Waiting limits this run: the decode threads were busy for only {self.busy:.0%} of the time."
         parts = {"inflating": self.inflate_s, "decoding": self.decode_s, "resizing": self.resize_s}
         most = max(parts, key=lambda name: parts[name])
         threads = f"{self.threads} thread{'s' if self.threads != 1 else ''}"

@@ -52,6 +52,8 @@ def test_the_sentence(figures: dict[str, float], sentence: str) -> None:
 
 
 def test_before_anything_was_delivered() -> None:
+    idle = Stats(images=24, elapsed_s=1, wait_decode_s=0.9, wait_network_s=0.1, decode_s=0.2, threads=2)
+    assert idle.limit == "Waiting limits this run: the decode threads were busy for only 10% of the time."
     assert Stats(elapsed_s=3, wait_network_s=3).limit == "Nothing has been delivered yet."
 
 
