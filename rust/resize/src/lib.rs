@@ -2,7 +2,8 @@
 //!
 //! What [`resize`] writes equals Pillow 13's `Image.resize` in each of four filters, for pixels of 1, 3 and 4
 //! interleaved 8-bit channels; what validation numbers were measured on is what training and inference get. A
-//! [`Window`] computes only a part of the result, and gives exactly that part: a centre crop costs what it keeps.
+//! [`Window`] computes only a part of the result, and gives exactly that part: a centre crop costs what it keeps. A
+//! [`Stream`] takes the source's rows as a decoder makes them.
 //!
 //! ```
 //! use pixcrawler_resize::{Channels, Filter, Plan, Scratch, Size, resize};
@@ -30,6 +31,7 @@ mod nearest;
 mod pipeline;
 mod rows;
 mod scalar;
+mod stream;
 mod tables;
 
 use std::fmt;
@@ -37,6 +39,7 @@ use std::fmt;
 pub use alpha::{premultiply, unpremultiply};
 pub use geometry::{Crop, MAX_SIDE, Pad, crop_geometry, pad_geometry};
 pub use kernel::{Kernel, kernel};
+pub use stream::Stream;
 
 /// A resampling filter of Pillow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,6 +163,13 @@ impl Plan {
 
     /// Refuses what cannot be computed.
     fn check(&self, src: &[u8], src_stride: usize, dst: &[u8], dst_stride: usize) -> Result<(), ResizeError> {
+        self.check_sizes()?;
+        check_buffer(src.len(), src_stride, self.row_lens().0, self.source.h)
+            .map_err(|expected| ResizeError::SourceTooShort { expected, actual: src.len() as u64 })?;
+        self.check_destination(dst, dst_stride)
+    }
+
+    fn check_sizes(&self) -> Result<(), ResizeError> {
         let Self { source, full, window, .. } = *self;
         if source.is_empty() || full.is_empty() || window.w == 0 || window.h == 0 {
             return Err(ResizeError::EmptySide);
@@ -171,10 +181,11 @@ impl Plan {
         if !inside(window.x, window.w, full.w) || !inside(window.y, window.h, full.h) {
             return Err(ResizeError::WindowOutside { window, full });
         }
-        let (src_row_len, dst_row_len) = self.row_lens();
-        check_buffer(src.len(), src_stride, src_row_len, source.h)
-            .map_err(|expected| ResizeError::SourceTooShort { expected, actual: src.len() as u64 })?;
-        check_buffer(dst.len(), dst_stride, dst_row_len, window.h)
+        Ok(())
+    }
+
+    fn check_destination(&self, dst: &[u8], dst_stride: usize) -> Result<(), ResizeError> {
+        check_buffer(dst.len(), dst_stride, self.row_lens().1, self.window.h)
             .map_err(|expected| ResizeError::DestinationTooShort { expected, actual: dst.len() as u64 })
     }
 }
@@ -186,7 +197,7 @@ fn check_buffer(len: usize, stride: usize, row_len: u64, rows: u32) -> Result<()
     if stride < row_len || needed > len as u64 { Err(needed) } else { Ok(()) }
 }
 
-/// Why nothing was computed; the destination is then untouched.
+/// Why a resize was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResizeError {
     /// A side of the source, the result or the window is zero.
@@ -214,6 +225,34 @@ pub enum ResizeError {
         /// Bytes given.
         actual: u64,
     },
+    /// Bytes pushed to a [`Stream`] are not whole rows.
+    PartOfRow {
+        /// Bytes of a row.
+        row_len: u64,
+        /// Bytes pushed.
+        actual: u64,
+    },
+    /// A [`Stream`] was given more rows than its source has.
+    TooManyRows {
+        /// Rows of the source.
+        expected: u64,
+        /// Rows given.
+        actual: u64,
+    },
+    /// A row that the result depends on was to be skipped.
+    RowNeeded {
+        /// The first such row.
+        row: u64,
+    },
+    /// A [`Stream`] was finished before it had all rows that the result depends on.
+    RowsMissing {
+        /// Rows needed, from the top.
+        expected: u64,
+        /// Rows given.
+        actual: u64,
+    },
+    /// The rows between the two passes do not fit into memory.
+    OutOfMemory,
 }
 
 impl fmt::Display for ResizeError {
@@ -230,6 +269,15 @@ impl fmt::Display for ResizeError {
             Self::DestinationTooShort { expected, actual } => {
                 write!(f, "the destination must hold {expected} bytes in rows of its width, got {actual}")
             }
+            Self::PartOfRow { row_len, actual } => {
+                write!(f, "rows of {row_len} bytes must be pushed whole, got {actual} bytes")
+            }
+            Self::TooManyRows { expected, actual } => write!(f, "the source has {expected} rows, got {actual}"),
+            Self::RowNeeded { row } => write!(f, "row {row} of the source is needed and cannot be skipped"),
+            Self::RowsMissing { expected, actual } => {
+                write!(f, "the first {expected} rows of the source are needed, got {actual}")
+            }
+            Self::OutOfMemory => f.write_str("the rows between the two passes do not fit into memory"),
         }
     }
 }
@@ -273,7 +321,7 @@ impl Default for Scratch {
 ///
 /// # Errors
 ///
-/// Sizes that no image has, and buffers too short for them; nothing was written then.
+/// Sizes that no image has, and buffers too short for them: nothing was written then. Too little memory.
 pub fn resize(
     plan: &Plan,
     src: &[u8],
@@ -283,13 +331,8 @@ pub fn resize(
     scratch: &mut Scratch,
 ) -> Result<(), ResizeError> {
     plan.check(src, src_stride, dst, dst_stride)?;
-    if plan.filter == Filter::Nearest && plan.source != plan.full {
-        nearest::resize(plan, src, src_stride, dst, dst_stride);
-    } else {
-        pipeline::resize(plan, src, src_stride, dst, dst_stride, scratch);
-    }
-    scratch.buffers.release_large();
-    Ok(())
+    let all = rows::Run { data: src, stride: src_stride, first: 0, end: plan.source.h as usize };
+    pipeline::Passes::new(plan, dst, dst_stride, scratch).push(all)
 }
 
 /// Resizes RGBA pixels as Pillow's `Image.resize` does in mode RGBA: colours are premultiplied by alpha, resized and

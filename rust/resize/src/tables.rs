@@ -102,6 +102,11 @@ impl Table {
         packed + 4 * (self.weights.starts.len() + self.weights.ends.len() + self.weights.values.len())
     }
 
+    /// Outputs.
+    pub(crate) fn len(&self) -> usize {
+        self.weights.starts.len()
+    }
+
     /// First sample of output `i`'s window.
     pub(crate) fn start(&self, i: usize) -> usize {
         self.weights.starts[i] as usize

@@ -1,6 +1,9 @@
 //! Deterministic sizes and pixels for the tests.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+#[cfg(unix)]
+pub(crate) mod guarded;
+
 use pixcrawler_resize::{Channels, Filter, Plan, Size, Window};
 
 /// Every filter, in the order of the golden table's names.
