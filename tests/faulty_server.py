@@ -74,7 +74,7 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """A request as it arrived: path with query, headers in lower case, and the connection it came over."""
+    """A request as it arrived: path with query, headers in lower case, the client's port (one for each connection)."""
 
     target: str
     headers: Mapping[str, str]
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         state = self.server_state
         parts = urlsplit(self.path)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        state.note(Seen(self.path, headers, id(self.connection)))
+        state.note(Seen(self.path, headers, self.client_address[1]))
         fault = state.take(parts.path)
         query = parse_qs(parts.query)
         with contextlib.suppress(ConnectionError, TimeoutError):

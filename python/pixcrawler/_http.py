@@ -1,27 +1,29 @@
-"""HTTP for the API and for chunks: the only importer of httpx.
+"""HTTP for the API and for chunks: the only importer of httpx, which parses addresses, and which users may inject.
 
-One pool of connections, GET only. The key goes to the API's own origin and nowhere else; redirects are followed by
+Pools of connections, GET only. The key goes to the API's own origin and nowhere else; redirects are followed by
 hand; every exception of httpx and below becomes one of ours here, without secrets in its text. Callers retry.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import functools
-import http.cookiejar
 import json
 import os
 import ssl
 import threading
 import time
 import urllib.request
-from typing import TYPE_CHECKING, Any, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 import httpcore
 import httpx
 
 from pixcrawler import _network
+from pixcrawler._connection import BODY, DirectPool
 from pixcrawler._constants import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
 from pixcrawler._credentials import origin_of
 from pixcrawler._retry import is_retryable_status, parse_retry_after
@@ -37,9 +39,11 @@ from pixcrawler.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from pixcrawler._connection import Body
     from pixcrawler._credentials import Credentials
+    from pixcrawler._native import SegmentBuffer
     from pixcrawler.limits import Limits
 
 __all__ = ["Answer", "Http", "show_url"]
@@ -59,7 +63,7 @@ _ERROR_TEXT_CHARACTERS = 200
 # Shorter values in an address are no secrets, and masking them would make a server's text unreadable.
 _SECRET_CHARACTERS = 6
 
-# Clients inherited over a fork: kept for ever, because collecting them would close, and warn about, sockets that the
+# Pools inherited over a fork: kept for ever, because collecting them would close, and warn about, sockets that the
 # parent uses.
 _inherited: list[object] = []
 
@@ -78,20 +82,55 @@ def show_url(url: str) -> str:
     return escape(f"{parts.scheme}://{host}{parts.path}" if parts.netloc else parts.path)
 
 
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """An answer as httpx or httpcore give it.
+
+    Attributes:
+        status: HTTP status.
+        headers: By names in lower case.
+        parts: The body, undecoded.
+        body: The same, if it can be received without copies.
+        close: Lets the connection go.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    parts: Iterable[bytes]
+    body: Body | None
+    close: Callable[[], object]
+
+    @classmethod
+    def of_httpx(cls, response: httpx.Response) -> _Response:
+        """That of an injected client; its transport may have answered from memory."""
+        parts = [response.content] if response.is_stream_consumed else response.iter_raw()
+        return cls(response.status_code, response.headers, parts, None, response.close)
+
+    @classmethod
+    def of_httpcore(cls, response: httpcore.Response) -> _Response:
+        """That of our own connections."""
+        headers: dict[str, str] = {}
+        for key, value in response.headers:
+            name, text = key.decode("latin-1").lower(), value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        body = response.extensions.get(BODY)
+        return cls(response.status, headers, response.iter_stream(), body, response.close)
+
+
 class Answer:
     """One answer while its body arrives. Its address is the final one, after redirects.
 
     Attributes:
         status: HTTP status.
-        headers: Case-insensitive.
+        headers: By names in lower case.
         url: Where it came from; a secret if presigned.
         foreign: Whether it came from another origin than the API's.
     """
 
-    def __init__(self, response: httpx.Response, url: str, *, foreign: bool) -> None:
+    def __init__(self, response: _Response, url: str, *, foreign: bool) -> None:
         self._response = response
-        self.status: int = response.status_code
-        self.headers: Mapping[str, str] = response.headers
+        self.status = response.status
+        self.headers = response.headers
         self.url = url
         self.foreign = foreign
 
@@ -102,11 +141,22 @@ class Answer:
             NetworkError: The connection broke, stalled, or ran out of time.
         """
         try:
-            if self._response.is_stream_consumed:
-                # An injected client's transport that answers from memory.
-                yield self._response.content
-            else:
-                yield from self._response.iter_raw()
+            yield from self._response.parts
+        except _EXCEPTIONS as exc:
+            _raise_mapped(exc, self.url)
+
+    def receive_into(self, buffer: SegmentBuffer) -> bool:
+        """Append the whole body to a buffer, without a copy on the way.
+
+        Returns:
+            False, and nothing is done, where that is not possible: then :meth:`iter_raw` is the way.
+
+        Raises:
+            NetworkError: As :meth:`iter_raw`. What came before is in the buffer.
+        """
+        body = self._response.body
+        try:
+            return body is not None and body.receive_into(buffer)
         except _EXCEPTIONS as exc:
             _raise_mapped(exc, self.url)
 
@@ -159,7 +209,7 @@ class Http:
         self._max_connections = max_connections
         self._injected = http_client
         self._guard = _network.Guard(*credentials.origin[1:], allow_private_hosts=allow_private_hosts)
-        self._own: httpx.Client | None = None
+        self._own: _Pools | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._closed = False
@@ -179,19 +229,15 @@ class Http:
             _inherited.append((self._own, self._lock))
             self._own, self._lock, self._pid = None, threading.Lock(), os.getpid()
 
-    def _client(self) -> httpx.Client:
+    def _pools(self) -> _Pools | None:
+        """Our own connections; None if the client was injected."""
         self._after_fork()
         with self._lock:
             if self._closed:
                 message = "the client is closed"
                 raise RuntimeError(message)
-            if self._injected is not None:
-                return self._injected
-            if self._own is None:
-                # No cookies: httpx would send those of one port of a host to the others.
-                no_cookies = http.cookiejar.CookieJar(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-                transport = _Transport(self._guard, verify_ssl=self._verify_ssl, max_connections=self._max_connections)
-                self._own = httpx.Client(transport=transport, cookies=no_cookies)
+            if self._own is None and self._injected is None:
+                self._own = _Pools(self._guard, verify_ssl=self._verify_ssl, max_connections=self._max_connections)
             return self._own
 
     @contextlib.contextmanager
@@ -220,7 +266,7 @@ class Http:
                 # Once the API's origin is left the key is not sent again, wherever the way leads.
                 authorized = authorized and not foreign
                 response = stack.enter_context(self._send(url, headers, authorized=authorized))
-                if response.status_code not in _REDIRECTS:
+                if response.status not in _REDIRECTS:
                     yield Answer(response, url, foreign=foreign)
                     return
                 url = _redirect_target(url, response.headers.get("location", ""))
@@ -229,23 +275,19 @@ class Http:
             raise NetworkError(message, code="redirect")
 
     @contextlib.contextmanager
-    def _send(self, url: str, headers: Mapping[str, str] | None, *, authorized: bool) -> Iterator[httpx.Response]:
-        sent = {"accept-encoding": "identity", "user-agent": _user_agent(), **(headers or {})}
+    def _send(self, url: str, headers: Mapping[str, str] | None, *, authorized: bool) -> Iterator[_Response]:
+        pools = self._pools()
+        sent = {"accept": "*/*", "accept-encoding": "identity", "user-agent": _user_agent(), **(headers or {})}
         if authorized and self._credentials.api_key is not None:
             sent["authorization"] = f"Bearer {self._credentials.api_key}"
         idle_s = min(IDLE_TIMEOUT_S, self._timeout_s)
-        timeout = httpx.Timeout(idle_s, connect=min(CONNECT_TIMEOUT_S, self._timeout_s))
-        parts = urlsplit(url)
-        # Always given, as else the injected client's own credentials would go to every address.
-        auth = (
-            httpx.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else httpx.Auth()
-        )
-        client = self._client()
+        connect_s = min(CONNECT_TIMEOUT_S, self._timeout_s)
         try:
-            if client is self._injected:
-                self._guard.addresses(parts.hostname or "", parts.port or 0)
-            request = client.build_request("GET", url, headers=sent, timeout=timeout)
-            response = client.send(request, auth=auth, stream=True, follow_redirects=False)
+            if pools is not None:
+                timeouts = {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": idle_s}
+                response = _Response.of_httpcore(pools.send(url, sent, timeouts))
+            else:
+                response = self._send_injected(url, sent, httpx.Timeout(idle_s, connect=connect_s))
         except _EXCEPTIONS as exc:
             _raise_mapped(exc, url)
         except OSError as exc:
@@ -255,6 +297,18 @@ class Http:
             yield response
         finally:
             response.close()
+
+    def _send_injected(self, url: str, headers: Mapping[str, str], timeout: httpx.Timeout) -> _Response:
+        client = self._injected
+        assert client is not None, "without one there are pools"
+        parts = urlsplit(url)
+        self._guard.addresses(parts.hostname or "", parts.port or 0)
+        # Always given, as else the client's own credentials would go to every address.
+        auth = (
+            httpx.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else httpx.Auth()
+        )
+        request = client.build_request("GET", url, headers=headers, timeout=timeout)
+        return _Response.of_httpx(client.send(request, auth=auth, stream=True, follow_redirects=False))
 
     def get_json(self, url: str, *, cancelled: threading.Event | None = None) -> Any:
         """Ask the API for a JSON document. One attempt.
@@ -454,47 +508,52 @@ def _is_certificate(exc: BaseException) -> bool:
     return isinstance(_root(exc), ssl.SSLCertVerificationError)
 
 
-class _Body(httpx.SyncByteStream):
-    """A body as httpcore delivers it, in the form in which httpx takes it."""
+class _Target(NamedTuple):
+    """Where a request goes, in the forms in which it is needed."""
 
-    def __init__(self, answer: httpcore.Response) -> None:
-        self._answer = answer
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._answer.iter_stream()
-
-    def close(self) -> None:
-        self._answer.close()
+    url: httpcore.URL
+    host: str
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
-class _Transport(httpx.BaseTransport):
-    """httpcore's pool over our sockets: one for direct connections, one for each proxy that the environment names."""
+@functools.lru_cache(maxsize=64)
+def _target_of(url: str) -> _Target:
+    """An address taken apart: kept, as a chunk's serves many requests."""
+    parsed = httpx.URL(url)
+    headers = [(b"host", parsed.netloc)]
+    if parsed.username:
+        user = f"{parsed.username}:{parsed.password}".encode()
+        headers.append((b"authorization", b"Basic " + base64.b64encode(user)))
+    target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
+    return _Target(target, parsed.host, tuple(headers))
+
+
+class _Pools:
+    """Pools of connections: one for direct ones, one for each proxy that the environment names."""
 
     def __init__(self, guard: _network.Guard, *, verify_ssl: bool, max_connections: int) -> None:
         self._guard = guard
-        self._ssl_context = httpx.create_ssl_context(verify=verify_ssl)
+        self._verify_ssl = verify_ssl
         self._max_connections = max_connections
         self._pools: dict[str | None, httpcore.ConnectionPool] = {}
         self._proxies = urllib.request.getproxies()
         self._lock = threading.Lock()
+        self._ssl_lock = threading.Lock()
+        self._ssl_context: ssl.SSLContext | None = None
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        url = request.url
-        answer = self._pool_for(url).handle_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-                headers=request.headers.raw,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            answer.status, headers=answer.headers, stream=_Body(answer), extensions=dict(answer.extensions)
-        )
+    def send(self, url: str, headers: Mapping[str, str], timeouts: Mapping[str, float]) -> httpcore.Response:
+        """Ask for something; the answer's body is still to be read, and the answer to be closed."""
+        target = _target_of(url)
+        own = {name for name, _ in target.headers}
+        given = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        # The address's own user name comes before the key, as in every client.
+        sent = [*target.headers, *(field for field in given if field[0] not in own)]
+        request = httpcore.Request("GET", target.url, headers=sent, extensions={"timeout": dict(timeouts)})
+        return self._pool_for(target).handle_request(request)
 
-    def _pool_for(self, url: httpx.URL) -> httpcore.ConnectionPool:
-        proxy = self._proxies.get(url.scheme) or self._proxies.get("all")
-        if proxy is not None and urllib.request.proxy_bypass(url.host):
+    def _pool_for(self, target: _Target) -> httpcore.ConnectionPool:
+        proxy = self._proxies.get(target.url.scheme.decode()) or self._proxies.get("all")
+        if proxy is not None and urllib.request.proxy_bypass(target.host):
             proxy = None
         with self._lock:
             pool = self._pools.get(proxy)
@@ -504,23 +563,24 @@ class _Transport(httpx.BaseTransport):
 
     def _make_pool(self, proxy: str | None) -> httpcore.ConnectionPool:
         if proxy is None:
-            return httpcore.ConnectionPool(
-                ssl_context=self._ssl_context,
-                max_connections=None,
-                max_keepalive_connections=self._max_connections,
-                keepalive_expiry=KEEPALIVE_S,
-                network_backend=_network.Backend(self._guard),
-            )
+            return DirectPool(_network.Backend(self._guard), self._make_ssl_context, self._max_connections)
         parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         return httpcore.ConnectionPool(
-            ssl_context=self._ssl_context,
+            ssl_context=self._make_ssl_context(),
             max_connections=None,
             max_keepalive_connections=self._max_connections,
             keepalive_expiry=KEEPALIVE_S,
             network_backend=_network.Backend(None),
             proxy=httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user),
         )
+
+    def _make_ssl_context(self) -> ssl.SSLContext:
+        """The context of all connections; made for the first that needs it, as reading the certificates takes 20 ms."""
+        with self._ssl_lock:
+            if self._ssl_context is None:
+                self._ssl_context = httpx.create_ssl_context(verify=self._verify_ssl)
+            return self._ssl_context
 
     def close(self) -> None:
         with self._lock:

@@ -104,6 +104,24 @@ class SegmentBuffer:
     def write(self, data: bytes, /) -> None:
         """Append bytes. Raises ValueError past the capacity or once sealed; nothing is written then."""
 
+    def receive(self, descriptor: int, limit: int, timeout_s: float, /) -> tuple[int, bool]:
+        """Append what arrives on a connected socket, without the GIL.
+
+        It returns when the buffer is full, ``limit`` bytes came, the peer ended, the time is over, or a signal came.
+
+        Args:
+            descriptor: The socket's. Blocking or not makes no difference.
+            limit: Bytes to append at most.
+            timeout_s: How long it may take in all, in seconds.
+
+        Returns:
+            The bytes appended, and whether the peer sends no more.
+
+        Raises:
+            OSError: The connection broke, or ``descriptor`` is no socket; nothing is appended then.
+            ValueError: The buffer is sealed, or another call writes it.
+        """
+
     def seal(self) -> None:
         """Make it readable and immutable. Raises ValueError unless it is full."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import ipaddress
+import os
 import socket
 import threading
 import time
@@ -21,6 +22,8 @@ from pixcrawler._constants import READ_BYTES, WAKE_S
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Iterator
+
+    from pixcrawler._native import SegmentBuffer
 
 
 class CancelledError(Exception):
@@ -71,22 +74,64 @@ def _time_left(limit_s: float) -> float:
     return max(0.001, min(WAKE_S, limit_s - now, _call.deadline_s - now))
 
 
-class _Stream(httpcore.NetworkStream):
+class Stream(httpcore.NetworkStream):
     """A connection whose reads block in short steps."""
 
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        # Called by httpcore's own HTTP/1.1 alone, which takes more than the 64 KiB it asks for as well.
+        return self.read_some(max(max_bytes, READ_BYTES), timeout)
+
+    def read_some(self, max_bytes: int, timeout: float | None) -> bytes:
+        """What arrives next; empty at the end.
+
+        Args:
+            max_bytes: Bytes at most.
+            timeout: Seconds to wait for the first.
+        """
         limit_s = float("inf") if timeout is None else time.monotonic() + timeout
         while True:
             step_s = _time_left(limit_s)
             try:
-                # Above this is httpcore's HTTP/1.1 alone, which takes more than the 64 KiB it asks for as well.
-                return self._inner.read(max(max_bytes, READ_BYTES), step_s)
+                return self._inner.read(max_bytes, step_s)
             except httpcore.ReadTimeout:
                 if time.monotonic() >= limit_s:
                     raise
+
+    def receive_into(self, buffer: SegmentBuffer, length: int, timeout: float) -> None:
+        """Append exactly so many bytes to a buffer that has room for them.
+
+        Args:
+            buffer: What came stays in it when the connection breaks.
+            length: Bytes.
+            timeout: Seconds without a byte.
+        """
+        sock = self._inner.get_extra_info("socket")
+        # What TLS delivers is decrypted by Python's module.
+        is_plain = os.name == "posix" and type(sock) is socket.socket
+        limit_s = time.monotonic() + timeout
+        while length > 0:
+            step_s = _time_left(limit_s)
+            if is_plain:
+                received, is_ended = _receive(buffer, sock, length, step_s)
+            else:
+                try:
+                    data = self._inner.read(min(length, READ_BYTES), step_s)
+                except httpcore.ReadTimeout:
+                    received, is_ended = 0, False
+                else:
+                    buffer.write(data)
+                    received, is_ended = len(data), not data
+            if is_ended:
+                message = f"the connection ended {length - received} bytes before the body"
+                raise httpcore.RemoteProtocolError(message)
+            if received:
+                length -= received
+                limit_s = time.monotonic() + timeout
+            elif time.monotonic() >= limit_s:
+                raise httpcore.ReadTimeout
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # Request heads only: they fit the socket's buffer, so one bound suffices.
@@ -99,11 +144,18 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+    ) -> Stream:
+        return Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def _receive(buffer: SegmentBuffer, sock: socket.socket, length: int, timeout_s: float) -> tuple[int, bool]:
+    try:
+        return buffer.receive(sock.fileno(), length, timeout_s)
+    except OSError as exc:
+        raise httpcore.ReadError(str(exc)) from exc
 
 
 class Guard:
@@ -184,7 +236,7 @@ class Backend(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> Stream:
         try:
             addresses = [host] if self._guard is None else self._guard.addresses(host, port)
         except OSError as exc:
@@ -194,7 +246,7 @@ class Backend(httpcore.NetworkBackend):
             _time_left(float("inf"))
             try:
                 # The address that was checked, not the name: it could resolve to another one now.
-                return _Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options))
+                return Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if last == 0:
                     raise

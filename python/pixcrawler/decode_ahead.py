@@ -166,6 +166,7 @@ class DecodeAhead:
                             # The one before it stays accounted for until now: the consumer had it in hand.
                             self.budget.return_output(self._handed_bytes)
                             self._handed_bytes = piece.size_bytes
+                            self.prefetcher.note_room()
                             self.lock.changed.notify_all()
                             return piece
                         if job.error is not None:
@@ -354,6 +355,7 @@ class DecodeAhead:
         """Give a piece to the consumer, accounted with what it really takes."""
         with self.lock.changed:
             self.budget.output_bytes += piece.size_bytes - reserved_bytes
+            self.prefetcher.note_room()
             job.pieces.append(piece)
             self.lock.changed.notify_all()
 

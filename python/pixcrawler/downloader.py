@@ -433,6 +433,8 @@ class Downloader:
         room = len(buffer) - before
         write = buffer.write
         try:
+            if also is None and answer.receive_into(buffer):
+                return
             for data in answer.iter_raw():
                 room -= len(data)
                 if room < 0:

@@ -87,6 +87,8 @@ class Prefetcher:
         self._urgent_samples_left = first_batch if source.is_remote else 0
         self._urgent_in_flight = 0
         self._whole_chunks = False
+        # Whether a fetch thread was refused room since the last time that some became free.
+        self._waits_for_room = False
         self._error: BaseException | None = None
         self.bytes_fetched = 0
         self.threads = [
@@ -134,6 +136,13 @@ class Prefetcher:
             segment.buffer = None
             self._budget.return_segment(segment.size_bytes)
             self._lock.changed.notify_all()
+            self.note_room()
+
+    def note_room(self) -> None:
+        """Note that something that was accounted for is so no more."""
+        if self._waits_for_room:
+            self._waits_for_room = False
+            self._lock.fetchable.notify_all()
 
     # The fetch threads.
 
@@ -155,14 +164,19 @@ class Prefetcher:
                 if self._queue:
                     segment = self._queue[0]
                     waits = self._urgent_in_flight > 0 and not segment.urgent
-                    if not waits and self._budget.take_segment(segment.size_bytes):
+                    if not waits and self._take_room(segment.size_bytes):
                         self._queue.popleft()
                         self._urgent_in_flight += segment.urgent
                         return partial(self._fetch, segment)
                 elif self._planned == len(self._chunks):
                     return None
-                self._lock.changed.wait()
+                self._lock.fetchable.wait()
             return None
+
+    def _take_room(self, size_bytes: int) -> bool:
+        taken = self._budget.take_segment(size_bytes)
+        self._waits_for_room |= not taken
+        return taken
 
     def _may_open(self) -> bool:
         if self._next_open == len(self._chunks) or len(self._opening) >= _OPEN_AHEAD:
@@ -174,7 +188,7 @@ class Prefetcher:
         if self._whole_chunks:
             # At most two chunks in memory: one being decoded, one on its way.
             size = self._chunks[self._next_open].size_bytes or 0
-            return not self._opening and self._budget.take_segment(size)
+            return not self._opening and self._take_room(size)
         return len(self._queue) <= self._max_workers
 
     def _begin_open(self) -> Callable[[], None]:
@@ -208,6 +222,7 @@ class Prefetcher:
             self._opening[number] = plan
             self._publish()
             self._lock.changed.notify_all()
+            self._lock.fetchable.notify_all()
 
     def _account_whole(self, number: int, chunk: ChunkRecord) -> None:
         """The server was found to send whole chunks only: wait until this one is next in order, and fits.
@@ -217,9 +232,9 @@ class Prefetcher:
         with self._lock.changed:
             self._whole_chunks = True
             while not self._lock.is_closed:
-                if self._planned == number and self._budget.take_segment(chunk.size_bytes or 0):
+                if self._planned == number and self._take_room(chunk.size_bytes or 0):
                     return
-                self._lock.changed.wait()
+                self._lock.fetchable.wait()
 
     def _plan(self, plan: Plan, opened: OpenedChunk, buffer: Buffer | None) -> None:
         samples = opened.directory.samples
@@ -254,3 +269,5 @@ class Prefetcher:
             self.bytes_fetched += segment.size_bytes if buffer is not None else 0
             self._urgent_in_flight -= segment.urgent
             self._lock.changed.notify_all()
+            if segment.urgent:
+                self._lock.fetchable.notify_all()

@@ -209,7 +209,7 @@ class ByteBudget:
         total = held + self.output_bytes + size_bytes
         if held and (held + size_bytes > self._segment_limit_bytes or total > self.limit_bytes):
             return False
-        self._warn_if_large(size_bytes, "a segment")
+        self._warn_if_large(size_bytes, size_bytes, "a segment")
         self.segment_bytes += size_bytes
         return True
 
@@ -221,7 +221,8 @@ class ByteBudget:
         """Account for decoded images, if they fit or are those that the consumer waits for."""
         if not is_next and self.segment_bytes + self.output_bytes + size_bytes > self.limit_bytes:
             return False
-        self._warn_if_large(size_bytes, "a batch")
+        # The consumer has one in hand while the next is decoded.
+        self._warn_if_large(size_bytes, 2 * size_bytes, "a batch")
         self.output_bytes += size_bytes
         return True
 
@@ -229,22 +230,32 @@ class ByteBudget:
         """Decoded images were handed out."""
         self.output_bytes -= size_bytes
 
-    def _warn_if_large(self, size_bytes: int, what: str) -> None:
-        if size_bytes > self.limit_bytes and not self._has_warned:
+    def _warn_if_large(self, size_bytes: int, needed_bytes: int, what: str) -> None:
+        if needed_bytes > self.limit_bytes and not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "%s of %d bytes is larger than memory_limit leaves room for (%d bytes): it runs alone",
+                "%s of %d bytes is larger than memory_limit leaves room for: it runs alone, in %d bytes at once "
+                "where %d are left after decoding and reuse",
                 what,
                 size_bytes,
+                needed_bytes,
                 self.limit_bytes,
             )
 
 
 class RunLock:
-    """The one lock of a run, through which its threads learn that something changed, or that the run is over."""
+    """The one lock of a run, through which its threads learn that something changed, or that the run is over.
+
+    Attributes:
+        changed: For the consumer and the decode threads: samples, bytes, images, room for images.
+        fetchable: For the fetch threads, which are many and seldom have anything to do: on the same lock.
+        is_closed: Whether the run is over.
+    """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
+        lock = threading.RLock()
+        self.changed = threading.Condition(lock)
+        self.fetchable = threading.Condition(lock)
         self.is_closed = False
 
     def close(self) -> None:
@@ -252,3 +263,4 @@ class RunLock:
         with self.changed:
             self.is_closed = True
             self.changed.notify_all()
+            self.fetchable.notify_all()

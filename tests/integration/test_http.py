@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import gc
 import io
 import json
 import logging
 import os
 import pickle
+import random
 import socket
 import ssl
 import subprocess
@@ -274,7 +276,13 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, ser
 
 
 @pytest.fixture
-def tls_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def tls_state() -> FaultyServer:
+    """What the TLS server serves."""
+    return FaultyServer(documents={"/api/v1/jobs/j": {"name": "over TLS"}})
+
+
+@pytest.fixture
+def tls_server(tmp_path: Path, tls_state: FaultyServer) -> Iterator[tuple[str, Path]]:
     """A TLS server with a certificate of its own making: its address and the certificate."""
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
@@ -285,7 +293,7 @@ def tls_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
         pytest.skip("no openssl")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)
-    with FaultyServer(documents={"/api/v1/jobs/j": {"name": "over TLS"}}) as running:
+    with tls_state as running:
         running._server.socket = context.wrap_socket(running._server.socket, server_side=True)
         yield f"https://127.0.0.1:{running.port}", cert
 
@@ -302,6 +310,58 @@ def test_tls(tls_server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SSL_CERT_FILE", str(cert))
     with PixCrawlerClient(KEY, url) as client:
         assert client.get_job("j").name == "over TLS"
+
+
+def fetch(client: PixCrawlerClient, start: int, stop: int) -> bytes:
+    (chunk,) = client.iter_chunks("j")
+    buffer = client.downloader("j").fetch_range(chunk, start, stop)
+    return buffer.tobytes(0, len(buffer))
+
+
+def test_ranges_over_tls(tls_server: tuple[str, Path], tls_state: FaultyServer) -> None:
+    data = random.Random(3).randbytes(1_000_000)
+    serve_job(tls_state, "j", {"c0": data})
+    tls_state.documents["/api/v1/jobs/j"]["chunks"][0]["url"] = "/data/c0.zip"
+    with PixCrawlerClient(KEY, tls_server[0], verify_ssl=False, clock=NO_WAIT) as client:
+        assert fetch(client, 10, 900_000) == data[10:900_000]
+        tls_state.fail("/data/c0.zip", Fault(cut_after=70_000))
+        assert fetch(client, 1, 1_000_000) == data[1:]
+        assert fetch(client, 5, 6) == data[5:6]
+    assert tls_state.ranges("/data/c0.zip")[1:3] == ["bytes=1-999999", "bytes=70001-999999"]
+    assert len({seen.connection for seen in tls_state.seen}) == 2, "a new one after the cut alone"
+
+
+def test_ranges_through_a_proxy(monkeypatch: pytest.MonkeyPatch, server: FaultyServer) -> None:
+    data = random.Random(4).randbytes(500_000)
+    serve_job(server, "j", {"c0": data})
+    monkeypatch.setenv("http_proxy", server.url)
+    server.documents["/api/v1/jobs/j"]["chunks"][0]["url"] = "http://data.example/data/c0.zip"
+    with PixCrawlerClient(KEY, "http://api.example", clock=NO_WAIT) as client:
+        assert fetch(client, 7, 400_000) == data[7:400_000]
+    assert server.seen[-1].target == "http://data.example/data/c0.zip"
+
+
+@pytest.mark.parametrize("end", ["close", "surplus"])
+def test_a_connection_that_cannot_serve_again_is_not_kept(server: FaultyServer, end: str) -> None:
+    data = random.Random(5).randbytes(300_000)
+    serve_job(server, "j", {"c0": data})
+    spoilt = Fault(headers={"Connection": "close"}) if end == "close" else Fault(extra=b"HTTP/1.1 200 OK")
+    with connect(server) as client:
+        server.fail("/data/c0.zip", spoilt)
+        assert fetch(client, 0, 200_000) == data[:200_000]
+        assert fetch(client, 5, 15) == data[5:15]
+    assert len({seen.connection for seen in server.seen if seen.target == "/data/c0.zip"}) == 2
+    assert client.downloader("j").stats()["retries"] == 0
+
+
+def test_a_user_name_in_an_address_goes_before_the_key(server: FaultyServer) -> None:
+    serve_job(server, "j", {"c0": b"0123456789"})
+    server.documents["/api/v1/jobs/j"]["chunks"][0]["url"] = server.url.replace("//", "//me:s%40cret@") + "/data/c0.zip"
+    with connect(server) as client:
+        assert fetch(client, 2, 5) == b"234"
+    given = [seen.headers["authorization"] for seen in server.seen]
+    assert given[0] == f"Bearer {KEY}"
+    assert base64.b64decode(given[-1].removeprefix("Basic ")) == b"me:s@cret"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

@@ -251,7 +251,7 @@ def test_ctrl_c_ends_a_big_batch_within_a_second(slow_chunk: Path, way: str) -> 
 def test_the_interpreter_ends_quietly_in_the_midst_of_passes(chunk: Path) -> None:
     code = """
 dataset = load_dataset(sys.argv[2], decode_threads=2)
-kept = [iter(dataset), dataset.iter_batches(4), dataset.iter_batches(50, image_size=700)]
+kept = [iter(dataset), dataset.iter_batches(4), dataset.iter_batches(25, image_size=700)]
 for one in kept:
     next(one)
 print("end")

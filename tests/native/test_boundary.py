@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import socket
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -298,6 +301,77 @@ class TestSegmentBuffer:
             buffer.write(b"e")
         with pytest.raises((ValueError, IndexError)):
             buffer.tobytes(2, 5)
+
+    @pytest.mark.parametrize("blocking", [False, True])
+    def test_it_receives_from_a_socket(self, *, blocking: bool) -> None:
+        data = bytes(range(256)) * 2048
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(blocking)
+            sender = threading.Thread(target=theirs.sendall, args=(data + b"more",))
+            sender.start()
+            buffer = _native.SegmentBuffer(len(data) + 8)
+            buffer.write(data[:8])
+            came, ended = 0, False
+            while came < len(data):
+                received, ended = buffer.receive(ours.fileno(), len(data) - came, 5.0)
+                came += received
+                assert received
+                assert not ended
+            sender.join()
+            buffer.seal()
+            assert buffer.tobytes(0, len(buffer)) == data[:8] + data
+            assert ours.recv(10) == b"more"
+
+    def test_it_stops_receiving_at_the_end_the_time_and_its_own_size(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours:
+            buffer = _native.SegmentBuffer(8)
+            began = time.monotonic()
+            assert buffer.receive(ours.fileno(), 8, 0.05) == (0, False)
+            assert time.monotonic() - began >= 0.05
+            theirs.sendall(b"abc")
+            assert buffer.receive(ours.fileno(), 2, 5.0) == (2, False)
+            theirs.close()
+            assert buffer.receive(ours.fileno(), 100, 5.0) == (1, True)
+            assert buffer.filled == 3
+            with pytest.raises(ValueError):
+                buffer.seal()
+
+    def test_what_is_no_socket_is_an_os_error_and_a_sealed_buffer_a_value_error(self) -> None:
+        buffer = _native.SegmentBuffer(1)
+        with Path(os.devnull).open("rb") as file, pytest.raises(OSError):
+            buffer.receive(file.fileno(), 1, 1.0)
+        with pytest.raises(OSError):
+            buffer.receive(-1, 1, 1.0)
+        with pytest.raises(ValueError):
+            buffer.receive(0, 1, float("nan"))
+        buffer.write(b"x")
+        buffer.seal()
+        ours, theirs = socket.socketpair()
+        with ours, theirs, pytest.raises(ValueError):
+            buffer.receive(ours.fileno(), 1, 1.0)
+
+    def test_while_one_call_receives_others_neither_write_nor_seal(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            buffer = _native.SegmentBuffer(1)
+            receiver = threading.Thread(target=buffer.receive, args=(ours.fileno(), 1, 30.0))
+            receiver.start()
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                try:
+                    buffer.write(b"")
+                except ValueError:
+                    break
+            with pytest.raises(ValueError):
+                buffer.write(b"x")
+            with pytest.raises(ValueError):
+                buffer.seal()
+            theirs.sendall(b"y")
+            receiver.join()
+            buffer.seal()
+            assert buffer.tobytes(0, 1) == b"y"
 
     def test_a_promise_takes_no_memory(self) -> None:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

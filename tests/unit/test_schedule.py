@@ -162,6 +162,18 @@ class TestBudget:
         assert "101" in record.getMessage()
         assert "memory_limit" in record.getMessage()
 
+    def test_it_warns_of_a_batch_that_does_not_fit_beside_the_one_in_hand(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        budget = ByteBudget(100, segments_ahead=1)
+        with caplog.at_level(logging.WARNING):
+            budget.take_output(50, is_next=True)
+            assert not caplog.records
+            budget.return_output(50)
+            budget.take_output(51, is_next=True)
+        (record,) = caplog.records
+        assert "102 bytes at once where 100" in record.getMessage()
+
     @given(st.lists(st.tuples(st.sampled_from(["segment", "output", "back"]), st.integers(0, 150)), max_size=60))
     def test_it_never_goes_over_but_for_what_runs_alone(self, steps: list[tuple[str, int]]) -> None:
         budget = ByteBudget(100, segments_ahead=1)

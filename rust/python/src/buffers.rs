@@ -2,8 +2,10 @@
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::ops::{Deref, DerefMut};
+use std::os::raw::c_int;
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use numpy::ndarray::{ArrayViewMut, Dimension, IntoDimension};
 use numpy::{Element, PyArray, PyArray4, PyReadwriteArray4, PyUntypedArray, PyUntypedArrayMethods};
@@ -13,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
-use crate::memory;
+use crate::{memory, sockets};
 
 /// Initialised bytes. Large ones are mappings of their own: they go back to the system when they are dropped, whichever
 /// thread that happens in, where malloc would keep up to 64 MB for each thread that ever allocated.
@@ -146,7 +148,7 @@ pub(crate) struct SegmentBuffer {
 
 #[derive(Default)]
 struct Filling {
-    /// At least `capacity` bytes.
+    /// At least `capacity` bytes; None once sealed, and while a call receives into it.
     memory: Option<Memory>,
     filled: usize,
 }
@@ -179,6 +181,10 @@ impl SegmentBuffer {
     }
 }
 
+fn not_writable() -> PyErr {
+    PyValueError::new_err("the segment is sealed, or another call writes it")
+}
+
 impl Drop for SegmentBuffer {
     fn drop(&mut self) {
         let filling = self.filling.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +208,7 @@ impl SegmentBuffer {
         let mut filling = self.filling();
         let (filled, length) = (filling.filled, data.len());
         let Some(memory) = filling.memory.as_mut() else {
-            return Err(PyValueError::new_err("the segment is sealed"));
+            return Err(not_writable());
         };
         if length > self.capacity - filled {
             let message = format!("{length} more bytes do not fit: {filled} of {} are written", self.capacity);
@@ -213,16 +219,36 @@ impl SegmentBuffer {
         Ok(())
     }
 
+    #[pyo3(signature = (descriptor, limit, timeout_s, /))]
+    fn receive(&self, py: Python<'_>, descriptor: c_int, limit: usize, timeout_s: f64) -> PyResult<(usize, bool)> {
+        let time = Duration::try_from_secs_f64(timeout_s).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let mut filling = self.filling();
+        let filled = filling.filled;
+        // Taken out meanwhile: the lock is not held while the GIL is free.
+        let mut memory = filling.memory.take().ok_or_else(not_writable)?;
+        drop(filling);
+        let stop = self.capacity.min(filled.saturating_add(limit));
+        let bytes = &mut memory[filled..stop];
+        let received = py.detach(|| sockets::receive(descriptor, bytes, time));
+        let mut filling = self.filling();
+        filling.memory = Some(memory);
+        let received = received?;
+        filling.filled += received.length;
+        Ok((received.length, received.is_ended))
+    }
+
     fn seal(&self) -> PyResult<()> {
         let mut filling = self.filling();
-        if filling.memory.is_some() && filling.filled != self.capacity {
+        if self.sealed.get().is_some() {
+            return Ok(());
+        }
+        if filling.filled != self.capacity {
             let message = format!("only {} of {} bytes are written", filling.filled, self.capacity);
             return Err(PyValueError::new_err(message));
         }
-        if let Some(memory) = filling.memory.take() {
-            // The lock is held: nobody else can seal in between.
-            self.sealed.get_or_init(|| memory);
-        }
+        let memory = filling.memory.take().ok_or_else(not_writable)?;
+        // The lock is held: nobody else can seal in between.
+        self.sealed.get_or_init(|| memory);
         Ok(())
     }
 

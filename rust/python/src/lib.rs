@@ -8,6 +8,7 @@ mod errors;
 mod files;
 mod memory;
 mod pool;
+mod sockets;
 
 use pixcrawler_core::codec;
 use pyo3::prelude::*;

@@ -1,0 +1,240 @@
+"""HTTP/1.1 connections whose bodies of a known length go from the socket straight into a segment.
+
+httpcore's own connection hands every byte through h11: from the kernel to bytes, a bytearray, bytes again, and then to
+where it belongs, in pieces that each take the interpreter's lock. Here h11 reads and writes heads, and bodies without a
+length; the rest is one native call for a range. Connections to a proxy stay httpcore's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+import h11
+import httpcore
+
+from pixcrawler._constants import KEEPALIVE_S, READ_BYTES
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+
+    from pixcrawler._native import SegmentBuffer
+    from pixcrawler._network import Backend, Stream
+
+__all__ = ["BODY", "Body", "DirectPool"]
+
+# The key of an answer's extension that holds its Body.
+BODY = "pixcrawler.body"
+
+# Taken at once until the head is there: little of the body comes along, and is copied.
+_HEAD_READ_BYTES = 4096
+_HEAD_MAX_BYTES = 100 * 1024
+
+
+class _State(Enum):
+    NEW = auto()
+    ACTIVE = auto()
+    IDLE = auto()
+    CLOSED = auto()
+
+
+class DirectPool(httpcore.ConnectionPool):
+    """A pool of connections without a proxy.
+
+    Args:
+        backend: Makes the sockets.
+        ssl_context: Called for each connection over TLS.
+        max_keepalive: Idle connections kept.
+    """
+
+    def __init__(self, backend: Backend, ssl_context: Callable[[], ssl.SSLContext], max_keepalive: int) -> None:
+        super().__init__(max_connections=None, max_keepalive_connections=max_keepalive)
+        self._backend = backend
+        self._make_ssl_context = ssl_context
+
+    def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
+        """A connection that is not connected yet."""
+        return _Connection(origin, self._backend, self._make_ssl_context)
+
+
+class _Connection(httpcore.ConnectionInterface):
+    """One connection, for GET requests one after the other."""
+
+    def __init__(self, origin: httpcore.Origin, backend: Backend, ssl_context: Callable[[], ssl.SSLContext]) -> None:
+        self._origin = origin
+        self._backend = backend
+        self._make_ssl_context = ssl_context
+        self._stream: Stream | None = None
+        self._state = _State.NEW
+        self._lock = threading.Lock()
+        self._expires_at = float("inf")
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """Send a request and receive the answer's head."""
+        with self._lock:
+            if self._state not in {_State.NEW, _State.IDLE}:
+                raise httpcore.ConnectionNotAvailable
+            self._state = _State.ACTIVE
+        timeouts = request.extensions["timeout"]
+        try:
+            if self._stream is None:
+                self._stream = self._connect(timeouts["connect"])
+            # A new one for each request, as it does not see all of a body.
+            parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MAX_BYTES)
+            with _mapped():
+                head = parser.send(
+                    h11.Request(method=request.method, target=request.url.target, headers=request.headers)
+                )
+                parser.send(h11.EndOfMessage())
+            # A server may refuse, and end the connection, before it has read the whole request.
+            with contextlib.suppress(httpcore.WriteError):
+                self._stream.write(head or b"", timeouts["write"])
+            body = Body(self, self._stream, parser, timeouts["read"])
+            event = body.receive_head()
+        except BaseException:
+            self.close()
+            raise
+        extensions = {BODY: body, "http_version": b"HTTP/" + event.http_version, "reason_phrase": event.reason}
+        return httpcore.Response(
+            event.status_code, headers=event.headers.raw_items(), content=body, extensions=extensions
+        )
+
+    def _connect(self, timeout: float) -> Stream:
+        host = self._origin.host.decode("ascii")
+        stream = self._backend.connect_tcp(host, self._origin.port, timeout)
+        if self._origin.scheme != b"https":
+            return stream
+        context = self._make_ssl_context()
+        context.set_alpn_protocols(["http/1.1"])
+        return stream.start_tls(context, host, timeout)
+
+    def release(self, *, is_clean: bool) -> None:
+        """End an answer; the connection is kept if nothing of it is left on the way."""
+        with self._lock:
+            if is_clean and self._state is _State.ACTIVE:
+                self._expires_at = time.monotonic() + KEEPALIVE_S
+                self._state = _State.IDLE
+                return
+        self.close()
+
+    # What the pool asks.
+
+    def close(self) -> None:
+        """Close the socket; a request under way fails."""
+        self._state = _State.CLOSED
+        if self._stream is not None:
+            self._stream.close()
+
+    def info(self) -> str:
+        """For people."""
+        return f"{str(self._origin)!r}, HTTP/1.1, {self._state.name}"
+
+    def can_handle_request(self, origin: httpcore.Origin) -> bool:
+        """Whether it leads there."""
+        return origin == self._origin
+
+    def is_available(self) -> bool:
+        """Whether it may be given a request."""
+        return self._state is _State.IDLE
+
+    def has_expired(self) -> bool:
+        """Whether it was idle for too long, or its peer sent something unasked, most likely the end."""
+        if self._state is not _State.IDLE or self._stream is None:
+            return False
+        return time.monotonic() > self._expires_at or bool(self._stream.get_extra_info("is_readable"))
+
+    def is_idle(self) -> bool:
+        """Whether no request is under way."""
+        return self._state is _State.IDLE
+
+    def is_closed(self) -> bool:
+        """Whether it is of no use any more."""
+        return self._state is _State.CLOSED
+
+
+class Body:
+    """An answer's body, to be read in one of two ways.
+
+    Args:
+        connection: To be released at the end.
+        stream: Its socket.
+        parser: Has sent the request.
+        timeout: Seconds without a byte.
+    """
+
+    def __init__(self, connection: _Connection, stream: Stream, parser: h11.Connection, timeout: float) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._parser = parser
+        self._timeout = timeout
+        self._length: int | None = None
+        self._is_whole = False
+        self._is_closed = False
+
+    def receive_head(self) -> h11.Response:
+        """The answer's head, after any interim ones."""
+        event = self._next_event(_HEAD_READ_BYTES)
+        while not isinstance(event, h11.Response):
+            event = self._next_event(_HEAD_READ_BYTES)
+        fields = dict(event.headers)
+        if b"transfer-encoding" not in fields and b"content-length" in fields:
+            self._length = int(fields[b"content-length"])
+        return event
+
+    def receive_into(self, buffer: SegmentBuffer) -> bool:
+        """Append all of the body to a buffer.
+
+        Returns:
+            False, and nothing is done, if its length is not known or the buffer has less room.
+
+        Raises:
+            httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError: As reading does. What came
+                before is in the buffer.
+        """
+        length = self._length
+        if length is None or length > len(buffer) - buffer.filled:
+            return False
+        came, _ = self._parser.trailing_data
+        buffer.write(came[:length])
+        self._stream.receive_into(buffer, length - len(came[:length]), self._timeout)
+        self._is_whole = len(came) <= length
+        return True
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The body as it arrives."""
+        while isinstance(event := self._next_event(READ_BYTES), h11.Data):
+            yield bytes(event.data)
+        self._is_whole = self._parser.their_state is h11.DONE and not self._parser.trailing_data[0]
+
+    def close(self) -> None:
+        """Let the connection go: for further requests, if the body came whole and neither side wants an end."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._connection.release(is_clean=self._is_whole and self._parser.our_state is h11.DONE)
+
+    def _next_event(self, max_bytes: int) -> object:
+        while True:
+            with _mapped():
+                event = self._parser.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            data = self._stream.read_some(max_bytes, self._timeout)
+            if not data and self._parser.their_state is h11.SEND_RESPONSE:
+                message = "Server disconnected without sending a response."
+                raise httpcore.RemoteProtocolError(message)
+            self._parser.receive_data(data)
+
+
+@contextlib.contextmanager
+def _mapped() -> Iterator[None]:
+    """h11's exceptions as httpcore's."""
+    try:
+        yield
+    except h11.LocalProtocolError as exc:
+        raise httpcore.LocalProtocolError(str(exc)) from exc
+    except h11.RemoteProtocolError as exc:
+        raise httpcore.RemoteProtocolError(str(exc)) from exc
