@@ -52,6 +52,11 @@ bench: ## Run the benchmarks; tables, JSON and a plot
 	@scripts/setup bench
 	@$(BIN)/python benches/run.py $(ARGS)
 
+.PHONY: bench-peers
+bench-peers: ## Compare with other libraries, in .venv-peers (ARGS="--rounds 9")
+	@scripts/setup bench-peers
+	@.venv-peers/bin/python benches/run.py peers-decode peers-batches $(ARGS)
+
 .PHONY: develop
 develop: ## Install the package in place, for a quick loop of edit and try
 	@scripts/setup develop
@@ -71,5 +76,5 @@ notices: ## Write NOTICE anew, from the licences of the linked crates
 	$(TOOLS) $(BIN)/python scripts/notices.py
 
 .PHONY: clean
-clean: ## Remove .venv and everything built
-	rm -rf .venv target dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+clean: ## Remove .venv, .venv-peers and everything built
+	rm -rf .venv .venv-peers target dist demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 
     from report import Report
 
-NAMES = ("decode", "batches", "http", "first-batch", "memory", "scaling", "import")
+NAMES = ("decode", "batches", "resize", "http", "first-batch", "memory", "scaling", "import")
+# They compare with libraries that .venv-peers alone has, and run only when named: `make bench-peers` does.
+PEERS = ("peers-decode", "peers-batches")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Benchmarks: tables on the terminal, JSON and plots in a folder.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which ones; all by default: {', '.join(NAMES)}")
+    known = (*NAMES, *PEERS)
+    which = f"which ones; by default {', '.join(NAMES)}; on request {', '.join(PEERS)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=which)
     parser.add_argument("--fast", action="store_true", help="a smoke test: few images, one round; figures mean nothing")
     parser.add_argument("--data", type=Path, help="folder of photos-500.zip and photos-large.zip")
     parser.add_argument("--rounds", type=int, help="how often contestants take turns; each benchmark has its default")
     parser.add_argument("--out", type=Path, default=BENCHES / "out", help="where JSON and plots go (%(default)s)")
     parser.add_argument("--readme", action="store_true", help="run nothing, put the last tables into README.md")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.names if name not in NAMES]
+    unknown = [name for name in arguments.names if name not in known]
     if unknown:
-        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(NAMES)}")
+        parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(known)}")
     if arguments.rounds is not None and arguments.rounds < 1:
         parser.error("--rounds: at least 1")
     return arguments
@@ -42,7 +46,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> int:
     arguments = parse_arguments()
     if arguments.readme:
-        written = write_readme(arguments.out, BENCHES / "README.md", NAMES)
+        written = write_readme(arguments.out, BENCHES / "README.md", (*NAMES, *PEERS))
         print(f"README.md has the tables of: {', '.join(written) or 'none'}")
         return 0
     machine = describe_machine()
