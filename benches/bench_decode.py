@@ -53,9 +53,8 @@ def run(setting: Setting) -> Report:
         ),
         (
             "The yardstick keeps one decompressor a thread and decodes into one buffer a thread, whose pages "
-            "stay. pixcrawler makes a decompressor for every image (so that no file can harm the next), opens, "
-            "reads and checks the zip, starts its threads, and gives each image an array of its own, whose pages "
-            "the kernel must clear."
+            "stay. pixcrawler opens, reads and checks the zip, starts its threads, and gives each image an array of "
+            "its own."
         ),
         "Checked after timing: every pixel of all equals Pillow's.",
     ]
@@ -82,7 +81,7 @@ def _run_one(report: Report, setting: Setting, photos: Photos, threads: int) -> 
     is_disturbed = add_rows(report, photos, threads, epochs, _YARDSTICK)
     of_c = speed_ratio(epochs[_OURS], epochs[_YARDSTICK])
     report.bars.append(
-        Bar(f"{photos.name}, {threads} thread(s), of the C loop", of_c.median, 0.95, is_disturbed=is_disturbed)
+        Bar(f"{photos.name}, {threads} thread(s), of the C loop", of_c.median, 1.5, is_disturbed=is_disturbed)
     )
     report.notes.append(f"pixcrawler on {photos.name} with {threads} thread(s): {where_time_goes(epochs[_OURS])}.")
 

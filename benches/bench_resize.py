@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import struct
-import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cargo_example
 import numpy as np
-from data import ROOT, check_file, pillow_pixels, read_members
+from data import check_file, pillow_pixels, read_members
 from pairing import Spread, ratios, take_turns
 from report import Bar, Report
 from workers import BenchError, Worker, serve_contestant
@@ -27,7 +25,6 @@ _SIDE = 224
 # The picture that a decoder has just written is in the cache; one that was decoded long before is not.
 _REPEATS = 4
 _OURS, _PUSHED, _PILLOW = "pixcrawler", "pixcrawler, 16 rows at a time", "Pillow"
-_EXAMPLE = "time_resize"
 
 
 def run(setting: Setting) -> Report:
@@ -40,7 +37,7 @@ def run(setting: Setting) -> Report:
         setting.fast,
         plot_axis="processor's microseconds per image (median, smallest to largest)",
     )
-    program = _build()
+    program = cargo_example.build("pixcrawler-resize", "time_resize")
     for photos in setting.all_photos:
         _run_one(report, setting, photos, program)
     report.notes += [
@@ -54,25 +51,6 @@ def run(setting: Setting) -> Report:
         "Checked after timing: every pixel equals Pillow's.",
     ]
     return report
-
-
-def _build() -> Path:
-    """Build our contestant with cargo, as release.
-
-    Raises:
-        BenchError: There is no cargo, or the build fails.
-    """
-    cargo = shutil.which("cargo")
-    if cargo is None:
-        raise BenchError("cargo is needed for the resize's contestant")
-    command = [cargo, "build", "--release", "--package", "pixcrawler-resize", "--example", _EXAMPLE]
-    built = subprocess.run(
-        [*command, "--message-format", "json-render-diagnostics"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    if built.returncode != 0:
-        raise BenchError(f"cargo failed:\n{built.stderr[-4000:]}")
-    messages = [json.loads(line) for line in built.stdout.splitlines()]
-    return Path(next(message["executable"] for message in messages if message.get("executable")))
 
 
 def _run_one(report: Report, setting: Setting, photos: Photos, program: Path) -> None:

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from typing import Literal
 
 
-def build(work: Path) -> Path:
-    """Compile the loop with ``gcc -O3``.
+def build(work: Path, name: str = "decode_loop") -> Path:
+    """Compile one of the C programs with ``gcc -O3``.
 
     Raises:
         BenchError: There is no compiler, or the library is not built.
     """
-    program = work / "decode_loop"
+    program = work / name
     if program.exists():
         return program
     gcc = shutil.which("gcc")
     if gcc is None:
-        raise BenchError("gcc is needed for the C loop")
+        raise BenchError("gcc is needed for the C programs")
     out = library_folder()
-    command: list[str | Path] = [gcc, "-O3", "-Wall", "-o", program, BENCHES / "decode_loop.c"]
+    command: list[str | Path] = [gcc, "-O3", "-Wall", "-o", program, BENCHES / f"{name}.c"]
     subprocess.run([*command, f"-I{out / 'include'}", out / "lib" / "libturbojpeg.a", "-lpthread"], check=True)
     return program
 
@@ -53,4 +53,9 @@ def start(work: Path, photos: Photos, threads: int, handle: Literal["reused", "f
     payloads = work / f"{photos.path.stem}.payloads"
     if not payloads.exists():
         write_payloads(payloads, read_members(photos.path))
+    return start_with(work, payloads, threads, handle)
+
+
+def start_with(work: Path, payloads: Path, threads: int, handle: Literal["reused", "fresh"]) -> Worker:
+    """The loop over a file of images, ready."""
     return Worker(f"C loop, {handle} handle", [build(work), payloads, str(threads), handle])

@@ -60,13 +60,13 @@ def test_the_readmes_examples_run(photos: Path, tmp_path: Path, monkeypatch: pyt
     assert "limits this run" in printed
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jpeg.md"])
 def test_links_to_files_lead_somewhere(name: str) -> None:
     path = ROOT / name
     assert path.is_file()
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://", "mailto:")):
-            assert (ROOT / target).exists(), f"{name}: {target}"
+            assert (path.parent / target).exists(), f"{name}: {target}"
 
 
 def test_the_readmes_table_has_the_arguments_and_their_defaults() -> None:

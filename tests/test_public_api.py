@@ -144,8 +144,9 @@ def test_one_table_holds_every_code_once() -> None:
 
 def test_the_native_module_offers_what_its_stub_says() -> None:
     tree = ast.parse((Path(pixcrawler.__file__).parent / "_native.pyi").read_text())
-    stated = {node.name for node in tree.body if isinstance(node, (ast.ClassDef, ast.FunctionDef))} - {"BuildInfo"}
-    assert {name for name in dir(_native) if not name.startswith("_")} == stated
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef)} - {"BuildInfo", "DecoderStats"}
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    assert {name for name in dir(_native) if not name.startswith("_")} == classes | functions
 
 
 def test_the_stub_documents_the_native_module() -> None:

@@ -198,6 +198,23 @@ class Directory:
 Item: TypeAlias = tuple[Buffer, int, Directory, int]
 """A member to decode: a buffer that holds its extent, the chunk position of its first byte, directory, index."""
 
+class DecoderStats(TypedDict):
+    """What a decoder has done; times are nanoseconds, summed over threads.
+
+    Attributes:
+        encoded_bytes: Bytes of members read, inflated.
+        inflate_ns: Reading members.
+        decode_ns: Decoding, colour conversion and turning.
+        resize_ns: Resizing.
+        images_by_decoder: Images by who decoded them: ``pixcrawler-jpeg``, ``libjpeg-turbo``, ``png``, ``libwebp``.
+    """
+
+    encoded_bytes: int
+    inflate_ns: int
+    decode_ns: int
+    resize_ns: int
+    images_by_decoder: dict[str, int]
+
 @final
 class Decoder:
     """Inflates, decodes, orients and resizes batches of members, in parallel, with one set of options.
@@ -267,5 +284,5 @@ class Decoder:
     def stop(self) -> None:
         """End calls under way in other threads, after the images in work; these and later calls raise RuntimeError."""
 
-    def stats(self) -> dict[str, int]:
-        """Counters: images, encoded_bytes, inflate_ns, decode_ns, resize_ns (nanoseconds summed over threads)."""
+    def stats(self) -> DecoderStats:
+        """What all calls so far did."""

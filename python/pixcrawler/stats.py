@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pixcrawler._native import DecoderStats
 
 __all__ = ["PassClock", "Stats"]
 
@@ -31,6 +37,8 @@ class Stats:
         decode_s: Decoding, colour and orientation, summed over decode threads.
         resize_s: Resizing, summed over decode threads.
         threads: Decode threads.
+        images_by_decoder: Images by who decoded them: ``pixcrawler-jpeg`` (the project's own), ``libjpeg-turbo`` (for
+            JPEGs that the own one does not take), ``png``, ``libwebp``. Those decoded ahead are counted too.
     """
 
     images: int = 0
@@ -45,6 +53,7 @@ class Stats:
     decode_s: float = 0.0
     resize_s: float = 0.0
     threads: int = 0
+    images_by_decoder: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def images_per_s(self) -> float:
@@ -101,7 +110,7 @@ class PassClock:
         if self.ended is None:
             self.ended = time.perf_counter()
 
-    def read(self, decoder: dict[str, int], bytes_fetched: int, threads: int) -> Stats:
+    def read(self, decoder: DecoderStats, bytes_fetched: int, threads: int) -> Stats:
         """The figures, with those of the native decoder."""
         return Stats(
             images=self.images,
@@ -116,4 +125,5 @@ class PassClock:
             decode_s=decoder["decode_ns"] / 1e9,
             resize_s=decoder["resize_ns"] / 1e9,
             threads=threads,
+            images_by_decoder=decoder["images_by_decoder"],
         )

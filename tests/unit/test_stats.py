@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pixcrawler import Stats
 from pixcrawler.stats import PassClock
+
+if TYPE_CHECKING:
+    from pixcrawler._native import DecoderStats
 
 
 def stats(**figures: float) -> Stats:
@@ -62,7 +66,13 @@ def test_one_thread_is_one_thread() -> None:
     assert "1 thread busy" in one.limit
 
 
-DECODER = {"images": 5, "encoded_bytes": 7, "inflate_ns": 10**9, "decode_ns": 2 * 10**9, "resize_ns": 3 * 10**9}
+DECODER: DecoderStats = {
+    "encoded_bytes": 7,
+    "inflate_ns": 10**9,
+    "decode_ns": 2 * 10**9,
+    "resize_ns": 3 * 10**9,
+    "images_by_decoder": {"pixcrawler-jpeg": 4, "png": 1},
+}
 
 
 def test_a_clock_that_is_read_while_it_runs_and_after() -> None:

@@ -4,6 +4,8 @@ mod jpeg;
 mod png;
 mod webp;
 
+use std::ops::Range;
+
 use crate::exif::Orientation;
 use crate::{Code, Error, Limits, Mode, Result};
 
@@ -124,6 +126,43 @@ fn detect_text(bytes: &[u8]) -> Option<Kind> {
     }
 }
 
+/// Who decoded an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoder {
+    /// The project's own JPEG decoder.
+    NativeJpeg,
+    /// libjpeg-turbo, for JPEGs that the own decoder does not take.
+    TurboJpeg,
+    /// The png crate.
+    Png,
+    /// libwebp.
+    Webp,
+}
+
+impl Decoder {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::NativeJpeg, Self::TurboJpeg, Self::Png, Self::Webp];
+
+    /// The name as statistics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NativeJpeg => "pixcrawler-jpeg",
+            Self::TurboJpeg => "libjpeg-turbo",
+            Self::Png => "png",
+            Self::Webp => "libwebp",
+        }
+    }
+}
+
+/// What the codecs keep from image to image.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) jpeg: pixcrawler_jpeg::Scratch,
+    /// A picture in another pixel format than the wanted one.
+    pub(crate) converted: Vec<u8>,
+}
+
 /// An image whose header was read and found within the limits.
 pub(crate) enum Image<'a> {
     Jpeg(jpeg::Image<'a>),
@@ -190,18 +229,40 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Decodes into `out`: rows without gaps, `mode.channels()` bytes a pixel. `scratch` is any buffer, for conversions.
+    /// Whether [`Self::decode_bands`] may succeed.
+    pub(crate) fn has_bands(&self, mode: Mode) -> bool {
+        matches!(self, Self::Jpeg(image) if image.has_bands(mode))
+    }
+
+    /// Decodes the `rows` of the picture, handing them over as they come, top to bottom, several at a time without gaps.
+    ///
+    /// Gives false if the image must be decoded as a whole; what was handed over is void then.
+    pub(crate) fn decode_bands(
+        &mut self,
+        mode: Mode,
+        keep_truncated: bool,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool> {
+        match self {
+            Self::Jpeg(image) => image.decode_bands(mode, keep_truncated, rows, scratch, each),
+            Self::Png(_) | Self::Webp(_) => Ok(false),
+        }
+    }
+
+    /// Decodes into `out`: rows without gaps, `mode.channels()` bytes a pixel.
     pub(crate) fn decode_into(
         self,
         mode: Mode,
         keep_truncated: bool,
         out: &mut [u8],
-        scratch: &mut Vec<u8>,
-    ) -> Result<()> {
+        scratch: &mut Scratch,
+    ) -> Result<Decoder> {
         match self {
             Self::Jpeg(image) => image.decode_into(mode, keep_truncated, out, scratch),
-            Self::Png(image) => image.decode_into(mode, out, scratch),
-            Self::Webp(image) => image.decode_into(mode, out, scratch),
+            Self::Png(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Png),
+            Self::Webp(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Webp),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::Duration;
 
 use crate::Options;
+use crate::codec::Decoder;
 use crate::zip::Directory;
 
 /// A member to decode and the bytes that hold it.
@@ -61,8 +62,8 @@ impl Context {
 /// Sums over all threads.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Pictures decoded.
-    pub images: AtomicU64,
+    /// Pictures decoded, by decoder in the order of [`Decoder::ALL`].
+    images: [AtomicU64; Decoder::ALL.len()],
     /// Bytes of members read, inflated.
     pub encoded_bytes: AtomicU64,
     /// Nanoseconds in reading members: header checks, inflate, CRC.
@@ -73,25 +74,29 @@ pub struct Counters {
     pub resize_ns: AtomicU64,
 }
 
-fn nanoseconds(from: Instant, to: Instant) -> u64 {
-    u64::try_from(to.duration_since(from).as_nanos()).unwrap_or(u64::MAX)
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Counters {
-    pub(crate) fn read(&self, started: Instant, bytes: usize) {
-        self.inflate_ns.fetch_add(nanoseconds(started, Instant::now()), Ordering::Relaxed);
+    /// Pictures that a decoder decoded.
+    #[must_use]
+    pub fn images(&self, decoder: Decoder) -> u64 {
+        self.images[decoder as usize].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn read(&self, duration: Duration, bytes: usize) {
+        self.inflate_ns.fetch_add(nanoseconds(duration), Ordering::Relaxed);
         self.encoded_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    pub(crate) fn decoded(&self, started: Instant) -> Instant {
-        let now = Instant::now();
-        self.decode_ns.fetch_add(nanoseconds(started, now), Ordering::Relaxed);
-        self.images.fetch_add(1, Ordering::Relaxed);
-        now
+    pub(crate) fn decoded(&self, decoder: Decoder, duration: Duration) {
+        self.decode_ns.fetch_add(nanoseconds(duration), Ordering::Relaxed);
+        self.images[decoder as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn resized(&self, started: Instant) {
-        self.resize_ns.fetch_add(nanoseconds(started, Instant::now()), Ordering::Relaxed);
+    pub(crate) fn resized(&self, duration: Duration) {
+        self.resize_ns.fetch_add(nanoseconds(duration), Ordering::Relaxed);
     }
 }
 

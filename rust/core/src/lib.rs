@@ -12,6 +12,7 @@ mod error;
 mod exif;
 pub mod inflate;
 mod limits;
+mod resizing;
 mod sample;
 pub mod zip;
 

@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use pixcrawler_resize::{Channels, Filter, Plan, Size, pad_geometry};
+use pixcrawler_resize::Filter;
 
-use crate::codec::{Image, room};
+use crate::codec::{self, Decoder, Image, room};
 use crate::context::{Context, Member};
 use crate::exif::{self, Orientation};
 use crate::inflate::read_member;
-use crate::{Code, Error, Limits, Result};
+use crate::{Code, Error, Limits, Result, resizing};
 
 /// What a pixel of the output is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,16 +88,15 @@ struct Buffers {
     coded: Vec<u8>,
     /// The picture upright.
     upright: Vec<u8>,
-    /// For the codecs' conversions.
-    converted: Vec<u8>,
+    codec: codec::Scratch,
     resize: pixcrawler_resize::Scratch,
 }
 
 impl Scratch {
     /// Gives back what exceeds `bytes` a buffer, so that one huge picture does not stay paid for.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let Buffers { coded, upright, converted, .. } = &mut self.buffers;
-        for buffer in [&mut self.inflated, coded, upright, converted] {
+        let Buffers { coded, upright, codec, .. } = &mut self.buffers;
+        for buffer in [&mut self.inflated, coded, upright, &mut codec.converted] {
             if buffer.capacity() > bytes {
                 *buffer = Vec::new();
             }
@@ -129,7 +128,7 @@ pub(crate) fn open<'a>(member: &Member<'a>, context: &Context) -> Result<Opened<
     let started = Instant::now();
     let limits = &context.options.limits;
     let bytes = read_member(member.directory, member.index, member.buffer, member.offset, &mut inflated, limits)?;
-    context.counters.read(started, bytes.len());
+    context.counters.read(started.elapsed(), bytes.len());
     let image = Image::open(bytes, limits)?;
     let (width, height) = match context.options.resize {
         Some(resize) => (resize.width, resize.height),
@@ -172,7 +171,7 @@ pub(crate) fn decode_member(
     let Scratch { inflated, buffers } = scratch;
     let limits = &context.options.limits;
     let bytes = read_member(member.directory, member.index, member.buffer, member.offset, inflated, limits)?;
-    context.counters.read(started, bytes.len());
+    context.counters.read(started.elapsed(), bytes.len());
     decode(bytes, height, width, out, buffers, context)
 }
 
@@ -201,71 +200,46 @@ fn decode(
         let detail = format!("expected {height} x {width} (height x width), got {} x {}", upright.1, upright.0);
         return Err(Error::new(Code::ImageSize, detail));
     }
-    let goes_straight = orientation == Orientation::Upright && (options.resize.is_none() || coded == (width, height));
     let picture_bytes = coded.0 * coded.1 * channels;
-    let own_bytes =
-        if goes_straight { 0 } else { picture_bytes * (1 + usize::from(orientation != Orientation::Upright)) };
-    let _share = context.working_set.take(own_bytes + image.working_bytes(options.mode));
-    if goes_straight {
-        image.decode_into(options.mode, options.keep_truncated, out, &mut buffers.converted)?;
-        context.counters.decoded(started);
+    let is_upright = orientation == Orientation::Upright;
+    let Buffers { coded: coded_buffer, upright: upright_buffer, codec, resize: resize_buffers } = buffers;
+    let (mode, keep) = (options.mode, options.keep_truncated);
+    if is_upright && (options.resize.is_none() || coded == (width, height)) {
+        let _share = context.working_set.take(image.working_bytes(mode));
+        let decoder = image.decode_into(mode, keep, out, codec)?;
+        context.counters.decoded(decoder, started.elapsed());
         return Ok(());
     }
-    let picture = room(&mut buffers.coded, picture_bytes)?;
-    image.decode_into(options.mode, options.keep_truncated, picture, &mut buffers.converted)?;
+    if let Some(resize) = options.resize
+        && is_upright
+        && image.has_bands(mode)
+    {
+        let _share = context.working_set.take(image.working_bytes(mode));
+        if let Some(resizing) = resizing::in_bands(&mut image, mode, keep, resize, out, codec, resize_buffers)? {
+            context.counters.decoded(Decoder::NativeJpeg, started.elapsed().saturating_sub(resizing));
+            context.counters.resized(resizing);
+            return Ok(());
+        }
+    }
+    let own_bytes = picture_bytes * if is_upright { 1 } else { 2 };
+    let _share = context.working_set.take(own_bytes + image.working_bytes(mode));
+    let picture = room(coded_buffer, picture_bytes)?;
+    let decoder = image.decode_into(mode, keep, picture, codec)?;
     let Some(resize) = options.resize else {
         exif::apply(picture, coded.0, coded.1, channels, orientation, out);
-        context.counters.decoded(started);
+        context.counters.decoded(decoder, started.elapsed());
         return Ok(());
     };
-    let picture = if orientation == Orientation::Upright {
+    let picture = if is_upright {
         picture
     } else {
-        let turned = room(&mut buffers.upright, picture_bytes)?;
+        let turned = room(upright_buffer, picture_bytes)?;
         exif::apply(picture, coded.0, coded.1, channels, orientation, turned);
         turned
     };
-    let decoded = context.counters.decoded(started);
-    resize_into(picture, upright, options.mode, resize, out, &mut buffers.resize)?;
-    context.counters.resized(decoded);
+    context.counters.decoded(decoder, started.elapsed());
+    let decoded = Instant::now();
+    resizing::whole(picture, upright, mode, resize, out, resize_buffers)?;
+    context.counters.resized(decoded.elapsed());
     Ok(())
-}
-
-/// Resizes `picture` to the options' size; of a padded picture the rest is black.
-fn resize_into(
-    picture: &[u8],
-    (width, height): (usize, usize),
-    mode: Mode,
-    resize: Resize,
-    out: &mut [u8],
-    scratch: &mut pixcrawler_resize::Scratch,
-) -> Result<()> {
-    let source = Size { w: width as u32, h: height as u32 };
-    let wanted = Size { w: resize.width as u32, h: resize.height as u32 };
-    let channels = match mode {
-        Mode::Grey => Channels::One,
-        Mode::Rgb => Channels::Three,
-        Mode::Rgba => Channels::Four,
-    };
-    let too_large = || {
-        let detail = format!("a picture of {width} x {height} cannot be cropped to {} x {}", wanted.w, wanted.h);
-        Error::new(Code::LimitPixels, detail)
-    };
-    let stride = resize.width * mode.channels();
-    let (plan, start) = match resize.fit {
-        Fit::Stretch => (Plan::stretch(source, wanted, channels, resize.filter), 0),
-        Fit::Crop => (Plan::crop(source, wanted, channels, resize.filter).ok_or_else(too_large)?, 0),
-        Fit::Pad => {
-            let pad = pad_geometry(source, wanted).ok_or_else(too_large)?;
-            out.fill(0);
-            if pad.full.is_empty() {
-                return Ok(());
-            }
-            let start = pad.y as usize * stride + pad.x as usize * mode.channels();
-            (Plan::stretch(source, pad.full, channels, resize.filter), start)
-        }
-    };
-    let resize = if mode == Mode::Rgba { pixcrawler_resize::resize_rgba } else { pixcrawler_resize::resize };
-    resize(&plan, picture, width * mode.channels(), &mut out[start..], stride, scratch)
-        .map_err(|error| Error::new(Code::Internal, error.to_string()))
 }

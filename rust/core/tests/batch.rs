@@ -1,9 +1,10 @@
 //! Batches through the public face: pixels as Pillow has them, neighbours untouched, limits, stops.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use pixcrawler_core::batch::{self, Context, Member};
+use pixcrawler_core::codec::Decoder;
 use pixcrawler_core::zip::Directory;
 use pixcrawler_core::{Code, Filter, Fit, Limits, Mode, Options, Resize, Result};
 
@@ -220,7 +221,7 @@ fn a_stop_ends_the_batch() {
     let mut out = vec![0; 3 * 10 * 21 * 3];
     let results = batch::decode_into(&files.members(), 10, 21, &mut out, &context, &stop);
     assert!(results.iter().all(|result| code(result) == Some(Code::Interrupted)));
-    assert_eq!(context.counters.images.load(Ordering::Relaxed), 0);
+    assert_eq!(Decoder::ALL.map(|decoder| context.counters.images(decoder)), [0; 4]);
 }
 
 #[test]

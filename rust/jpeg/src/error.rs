@@ -22,17 +22,28 @@ pub enum ErrorKind {
 pub struct Error {
     pub(crate) kind: ErrorKind,
     pub(crate) message: String,
+    pub(crate) offset: Option<usize>,
 }
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), offset: None }
+    }
+
+    pub(crate) fn at(self, offset: usize) -> Self {
+        Self { offset: Some(offset), ..self }
     }
 
     /// Whose fault it is.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Where in the file it is, in bytes; libjpeg-turbo does not say.
+    #[must_use]
+    pub const fn offset(&self) -> Option<usize> {
+        self.offset
     }
 
     /// What is wrong.

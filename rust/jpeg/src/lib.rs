@@ -1,24 +1,34 @@
-//! JPEG bytes to rows of pixels: a safe face over libjpeg-turbo.
+//! JPEG bytes to rows of pixels: a decoder of its own, and libjpeg-turbo for what that does not take.
 //!
 //! The pixels are those of libjpeg-turbo's defaults (slow-integer inverse DCT, fancy upsampling), bit for bit what Pillow,
 //! OpenCV and torchvision show. What libjpeg-turbo warns of is an error here: a damaged picture is never called good.
 //!
 //! ```
 //! let bytes = include_bytes!("../tests/data/grey-8x8.jpg");
-//! let mut jpeg = pixcrawler_jpeg::Jpeg::open(bytes)?;
+//! use pixcrawler_jpeg::{Jpeg, PixelFormat, Scratch, Wanted};
+//!
+//! let mut jpeg = Jpeg::open(bytes)?;
 //! let (width, height) = (jpeg.header().width, jpeg.header().height);
 //! let mut pixels = vec![0; width * height * 3];
-//! jpeg.decode_into(pixcrawler_jpeg::PixelFormat::Rgb, pixcrawler_jpeg::Scale::Full, false, &mut pixels)?;
+//! jpeg.decode_into(&Wanted::whole(PixelFormat::Rgb), &mut pixels, &mut Scratch::default())?;
 //! # Ok::<(), pixcrawler_jpeg::Error>(())
 //! ```
 
+mod back;
+mod decoder;
+mod entropy;
 mod error;
+mod header;
+mod lockstep;
 mod markers;
+mod native;
 mod turbo;
 
+pub use back::Region;
+pub use decoder::{Decoder, Jpeg, Wanted};
 pub use error::{Error, ErrorKind};
 pub use markers::{count_scans, exif, frame_size, scans_are_complete};
-pub use turbo::Jpeg;
+pub use native::Scratch;
 
 /// Version of the libjpeg-turbo that is linked in.
 pub const LIBRARY_VERSION: &str = env!("PIXCRAWLER_JPEG_VERSION");

@@ -13,7 +13,7 @@ use crate::{Color, Error, ErrorKind, Header, PixelFormat, Scale};
 /// Each image gets a handle of its own: after a header error a reused handle refuses later good images, and Huffman tables
 /// would leak into files that lack them. A fresh handle costs 0-3 % of a photograph's decode time.
 #[derive(Debug)]
-pub struct Jpeg<'a> {
+pub(crate) struct Jpeg<'a> {
     handle: Handle,
     bytes: &'a [u8],
     header: Header,
@@ -25,7 +25,7 @@ impl<'a> Jpeg<'a> {
     /// # Errors
     /// The header is damaged, or announces a process that is not decoded (lossless, other than 8 bits a sample, other than
     /// 1, 3 or 4 components).
-    pub fn open(bytes: &'a [u8]) -> Result<Self, Error> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
         let handle = Handle::new()?;
         handle.set(ffi::TJPARAM_TJPARAM_STOPONWARNING, 1);
         // Neither ICC profiles nor other markers are wanted: without this each header read copies them.
@@ -62,8 +62,7 @@ impl<'a> Jpeg<'a> {
     }
 
     /// What the header says.
-    #[must_use]
-    pub const fn header(&self) -> Header {
+    pub(crate) const fn header(&self) -> Header {
         self.header
     }
 
@@ -74,7 +73,7 @@ impl<'a> Jpeg<'a> {
     /// # Errors
     /// `out` has another length, `format` does not fit the image's colours, or the data is damaged; the content of `out` is
     /// unspecified then.
-    pub fn decode_into(
+    pub(crate) fn decode_into(
         &mut self,
         format: PixelFormat,
         scale: Scale,

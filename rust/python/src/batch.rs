@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use numpy::PyArrayMethods;
 use numpy::ndarray::IntoDimension;
 use pixcrawler_core::batch::{self, Context, Member};
+use pixcrawler_core::codec::Decoder as Codec;
 use pixcrawler_core::{Filter, Fit, Mode, Options, Resize};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -193,7 +194,6 @@ impl Decoder {
         let counters = &self.context.counters;
         let stats = PyDict::new(py);
         for (name, counter) in [
-            ("images", &counters.images),
             ("encoded_bytes", &counters.encoded_bytes),
             ("inflate_ns", &counters.inflate_ns),
             ("decode_ns", &counters.decode_ns),
@@ -201,6 +201,11 @@ impl Decoder {
         ] {
             stats.set_item(name, counter.load(Ordering::Relaxed))?;
         }
+        let images = PyDict::new(py);
+        for decoder in Codec::ALL {
+            images.set_item(decoder.as_str(), counters.images(decoder))?;
+        }
+        stats.set_item("images_by_decoder", images)?;
         Ok(stats)
     }
 }

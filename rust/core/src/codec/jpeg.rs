@@ -1,8 +1,10 @@
-//! JPEG through libjpeg-turbo: the pixels that Pillow shows.
+//! JPEG: the pixels that Pillow shows.
 
-use pixcrawler_jpeg::{self as jpeg, Color, ErrorKind, Jpeg, PixelFormat, Scale};
+use std::ops::Range;
 
-use super::{check_pixels, room};
+use pixcrawler_jpeg::{self as jpeg, Color, ErrorKind, Jpeg, PixelFormat, Region, Scale, Wanted};
+
+use super::{Decoder, Scratch, check_pixels, room};
 use crate::{Code, Error, Limits, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
@@ -62,23 +64,51 @@ impl<'a> Image<'a> {
     }
 
     pub(super) fn working_bytes(&self, mode: Mode) -> usize {
-        let header = self.jpeg.header();
-        let coded = header.width * header.height;
         let (width, height) = self.size();
-        let components = match header.color {
-            Color::Grey => 1,
-            Color::Rgb => 3,
-            Color::Cmyk => 4,
-        };
-        // libjpeg-turbo keeps a progressive picture's coefficients, two bytes each; a baseline one's MCU row alone.
-        let coefficients = if header.progressive { coded * components * 2 } else { 0 };
-        let converted = match (header.color, mode) {
+        let converted = match (self.jpeg.header().color, mode) {
             (Color::Cmyk, Mode::Rgb) => width * height * 4,
             (Color::Cmyk, _) => width * height * 7,
             (Color::Rgb, Mode::Grey) => width * height * 3,
             _ => 0,
         };
-        coefficients + converted
+        self.jpeg.working_bytes() + converted
+    }
+
+    /// Whether the decoder hands over rows of this mode as it makes them: the own one does where nothing is converted.
+    pub(super) fn has_bands(&self, mode: Mode) -> bool {
+        // Colours with alpha are multiplied by it before a resize.
+        let is_direct = mode != Mode::Rgba && direct_format(self.jpeg.header().color, mode).is_some();
+        self.jpeg.decoder() == jpeg::Decoder::Native && is_direct
+    }
+
+    pub(super) fn decode_bands(
+        &mut self,
+        mode: Mode,
+        keep_truncated: bool,
+        rows: Range<usize>,
+        scratch: &mut Scratch,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<bool> {
+        let Some(format) = direct_format(self.jpeg.header().color, mode) else { return Ok(false) };
+        let (width, height) = self.size();
+        let is_part = rows.len() < height && self.scale == Scale::Full;
+        let region = is_part.then(|| Region { x: 0, y: rows.start, width, height: rows.len() });
+        let wanted = Wanted { format, scale: self.scale, region, keep_damaged: false };
+        let mut within = |first: usize, band: &[u8]| {
+            if region.is_some() {
+                return each(band);
+            }
+            // Of a scaled picture all rows come.
+            let pitch = width * format.channels();
+            let count = band.len() / pitch;
+            let (from, to) = (rows.start.clamp(first, first + count), rows.end.clamp(first, first + count));
+            each(&band[(from - first) * pitch..(to - first) * pitch]);
+        };
+        match self.jpeg.decode_bands(&wanted, &mut within, &mut scratch.jpeg) {
+            // Kept damage is for libjpeg-turbo, which is asked for the whole picture.
+            Err(error) if error.kind() == ErrorKind::Truncated && keep_truncated => Ok(false),
+            decoded => decoded.map_err(|error| refused(&error)),
+        }
     }
 
     pub(super) fn decode_into(
@@ -86,69 +116,94 @@ impl<'a> Image<'a> {
         mode: Mode,
         keep_truncated: bool,
         out: &mut [u8],
-        scratch: &mut Vec<u8>,
-    ) -> Result<()> {
+        scratch: &mut Scratch,
+    ) -> Result<Decoder> {
         let (width, height) = self.size();
         let pixels = width * height;
-        match (self.jpeg.header().color, mode) {
-            (Color::Grey, Mode::Grey) => self.decode(PixelFormat::Grey, keep_truncated, out),
-            (Color::Grey | Color::Rgb, Mode::Rgb) => self.decode(PixelFormat::Rgb, keep_truncated, out),
-            (Color::Grey | Color::Rgb, Mode::Rgba) => self.decode(PixelFormat::Rgba, keep_truncated, out),
-            (Color::Rgb, Mode::Grey) => {
-                let rgb = room(scratch, pixels * 3)?;
-                self.decode(PixelFormat::Rgb, keep_truncated, rgb)?;
-                color::rgb_to_grey(rgb, out);
-                Ok(())
-            }
-            (Color::Cmyk, Mode::Rgb) => {
-                let cmyk = room(scratch, pixels * 4)?;
-                self.decode(PixelFormat::Cmyk, keep_truncated, cmyk)?;
-                color::inverted_cmyk_to_rgb(cmyk, out);
-                Ok(())
-            }
-            (Color::Cmyk, Mode::Grey | Mode::Rgba) => {
-                let (cmyk, rgb) = room(scratch, pixels * 7)?.split_at_mut(pixels * 4);
-                self.decode(PixelFormat::Cmyk, keep_truncated, cmyk)?;
-                color::inverted_cmyk_to_rgb(cmyk, rgb);
-                if mode == Mode::Grey {
-                    color::rgb_to_grey(rgb, out);
-                } else {
-                    color::rgb_to_rgba(rgb, out);
-                }
-                Ok(())
-            }
+        let Scratch { jpeg: own, converted } = scratch;
+        let color = self.jpeg.header().color;
+        if let Some(format) = direct_format(color, mode) {
+            return self.decode(format, keep_truncated, out, own);
         }
+        if color == Color::Rgb {
+            let rgb = room(converted, pixels * 3)?;
+            let decoder = self.decode(PixelFormat::Rgb, keep_truncated, rgb, own)?;
+            color::rgb_to_grey(rgb, out);
+            return Ok(decoder);
+        }
+        if mode == Mode::Rgb {
+            let cmyk = room(converted, pixels * 4)?;
+            let decoder = self.decode(PixelFormat::Cmyk, keep_truncated, cmyk, own)?;
+            color::inverted_cmyk_to_rgb(cmyk, out);
+            return Ok(decoder);
+        }
+        let (cmyk, rgb) = room(converted, pixels * 7)?.split_at_mut(pixels * 4);
+        let decoder = self.decode(PixelFormat::Cmyk, keep_truncated, cmyk, own)?;
+        color::inverted_cmyk_to_rgb(cmyk, rgb);
+        if mode == Mode::Grey {
+            color::rgb_to_grey(rgb, out);
+        } else {
+            color::rgb_to_rgba(rgb, out);
+        }
+        Ok(decoder)
     }
 
-    fn decode(&mut self, format: PixelFormat, keep_truncated: bool, out: &mut [u8]) -> Result<()> {
-        let decoded = match self.jpeg.decode_into(format, self.scale, false, out) {
+    fn decode(
+        &mut self,
+        format: PixelFormat,
+        keep_truncated: bool,
+        out: &mut [u8],
+        scratch: &mut jpeg::Scratch,
+    ) -> Result<Decoder> {
+        let wanted = Wanted { scale: self.scale, ..Wanted::whole(format) };
+        let decoded = match self.jpeg.decode_into(&wanted, out, scratch) {
             Err(error) if error.kind() == ErrorKind::Truncated => {
-                if self.lacks_its_end_marker_alone(format, out) {
-                    return Ok(());
+                if self.lacks_its_end_marker_alone(&wanted, out, scratch) {
+                    return Ok(Decoder::TurboJpeg);
                 }
                 if !keep_truncated {
                     return Err(refused(&error));
                 }
                 // The first complaint was the early end: all before it was sound, so this is all that is passed over.
-                Jpeg::open(self.bytes).and_then(|mut again| again.decode_into(format, self.scale, true, out))
+                let wanted = Wanted { keep_damaged: true, ..wanted };
+                Jpeg::open_with(self.bytes, jpeg::Decoder::Turbo)
+                    .and_then(|mut again| again.decode_into(&wanted, out, scratch))
             }
             decoded => decoded,
         };
-        decoded.map_err(|error| refused(&error))
+        match decoded.map_err(|error| refused(&error))? {
+            jpeg::Decoder::Native => Ok(Decoder::NativeJpeg),
+            jpeg::Decoder::Turbo => Ok(Decoder::TurboJpeg),
+        }
     }
 
     /// Decodes a file that ended too early with an end marker put behind it, into `out`.
     ///
     /// If libjpeg-turbo is silent now, all MCUs were there: had the entropy-coded data been short, it would warn that the
-    /// marker comes too soon. Only of scans that are missing altogether it would not, so these are counted.
-    fn lacks_its_end_marker_alone(&self, format: PixelFormat, out: &mut [u8]) -> bool {
+    /// marker comes too soon. Only of scans that are missing altogether it would not, so these are counted. The own decoder
+    /// tells the two apart by itself.
+    fn lacks_its_end_marker_alone(&self, wanted: &Wanted, out: &mut [u8], scratch: &mut jpeg::Scratch) -> bool {
+        if self.jpeg.decoder() == jpeg::Decoder::Native {
+            return false;
+        }
         let mut ended = Vec::new();
         if ended.try_reserve_exact(self.bytes.len() + 2).is_err() {
             return false;
         }
         ended.extend_from_slice(self.bytes);
         ended.extend_from_slice(&[0xFF, 0xD9]);
-        let decoded = Jpeg::open(&ended).and_then(|mut jpeg| jpeg.decode_into(format, self.scale, false, out));
+        let decoded =
+            Jpeg::open_with(&ended, jpeg::Decoder::Turbo).and_then(|mut jpeg| jpeg.decode_into(wanted, out, scratch));
         decoded.is_ok() && (!self.jpeg.header().progressive || jpeg::scans_are_complete(self.bytes))
+    }
+}
+
+/// The pixel format that needs no conversion to the mode.
+fn direct_format(color: Color, mode: Mode) -> Option<PixelFormat> {
+    match (color, mode) {
+        (Color::Grey, Mode::Grey) => Some(PixelFormat::Grey),
+        (Color::Grey | Color::Rgb, Mode::Rgb) => Some(PixelFormat::Rgb),
+        (Color::Grey | Color::Rgb, Mode::Rgba) => Some(PixelFormat::Rgba),
+        _ => None,
     }
 }

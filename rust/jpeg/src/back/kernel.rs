@@ -1,0 +1,57 @@
+//! Which code runs on this machine.
+
+use std::sync::OnceLock;
+
+/// A set of functions for one kind of processor; all give the same bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kernel {
+    /// Plain code for any processor.
+    Scalar,
+    /// x86-64 with AVX2, BMI1, BMI2, LZCNT and POPCNT.
+    Avx2,
+}
+
+impl Kernel {
+    /// The fastest one that this machine runs, or what `PIXCRAWLER_JPEG_KERNEL` asks for (`scalar` or `avx2`).
+    pub(crate) fn in_use() -> Self {
+        static CHOICE: OnceLock<Kernel> = OnceLock::new();
+        *CHOICE.get_or_init(|| match std::env::var("PIXCRAWLER_JPEG_KERNEL").as_deref() {
+            Ok("scalar") => Self::Scalar,
+            _ => Self::Avx2.or_scalar(),
+        })
+    }
+
+    /// This one if the machine runs it, else the scalar one: whoever enters vector code on its word has asked here.
+    pub(crate) fn or_scalar(self) -> Self {
+        if Self::has_avx2() { self } else { Self::Scalar }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn has_avx2() -> bool {
+        is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("bmi1")
+            && is_x86_feature_detected!("bmi2")
+            && is_x86_feature_detected!("lzcnt")
+            && is_x86_feature_detected!("popcnt")
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn has_avx2() -> bool {
+        false
+    }
+}
+
+/// Whether PDEP is a fast instruction: on AMD's processors before Zen 3 (family 19h) it takes up to hundreds of cycles.
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn has_fast_pdep() -> bool {
+    use std::arch::x86_64::__cpuid;
+
+    static IS_FAST: OnceLock<bool> = OnceLock::new();
+    *IS_FAST.get_or_init(|| {
+        // The vendor's name stands in EBX, EDX, ECX of leaf 0, the family in EAX of leaf 1.
+        let vendor = __cpuid(0).ebx.to_le_bytes();
+        let version = __cpuid(1).eax;
+        let family = (version >> 8 & 0xF) + (version >> 20 & 0xFF);
+        (vendor != *b"Auth" && vendor != *b"Hygo") || family >= 0x19
+    })
+}
