@@ -251,11 +251,13 @@ class Dataset:
     def _deliver_samples(self, run: Pass) -> Iterator[tuple[NDArray[np.uint8], Any]]:
         for piece in run.pieces():
             self._settle_chunk(run, piece)
+            # Each image is let go of as it is handed out: its memory is used again as soon as the consumer drops it.
+            images, piece.images = list(piece.images), []
             for position, sample in enumerate(piece.samples):
                 # One by one: the good ones before a bad one are delivered, wherever a piece begins.
                 self._settle(run, piece, position)
-                image = piece.images[position]
-                if position not in piece.errors and image is not None:
+                image, images[position] = images[position], None
+                if image is not None:
                     label, _ = self._label(sample.segment.opened, sample.index)
                     run.clock.deliver(1)
                     yield image, label

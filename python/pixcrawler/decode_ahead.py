@@ -7,7 +7,7 @@ import time
 from collections import deque
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pixcrawler import _native
 from pixcrawler.downloader import RangesUnsupportedError
@@ -69,6 +69,7 @@ class Job:
         wanted: Samples that it is to have; the last job may get fewer.
         samples: Those known so far. Decoding begins before all are: with whole chunks the later ones may be known only
             when the bytes of the first are released.
+        undecoded: How many of them are in no piece yet.
         encoded_bytes: Their size in the chunk.
         is_complete: No further samples come.
         pieces: Decoded, not handed out yet.
@@ -79,6 +80,7 @@ class Job:
     position: int
     wanted: int
     samples: list[Sample] = field(default_factory=list)
+    undecoded: int = 0
     encoded_bytes: int = 0
     is_complete: bool = False
     pieces: deque[Piece] = field(default_factory=deque)
@@ -89,6 +91,7 @@ class Job:
         """Add a sample."""
         start, stop = sample.segment.opened.directory.extent(sample.index)
         self.samples.append(sample)
+        self.undecoded += 1
         self.encoded_bytes += stop - start
 
 
@@ -177,7 +180,7 @@ class DecodeAhead:
                             continue
                     elif self._is_exhausted:
                         return None
-                    self.lock.changed.wait()
+                    self.lock.deliverable.wait()
             finally:
                 self._clock.wait_decode_s += time.perf_counter() - began
         # Never a quiet end: it would look like a dataset that has fewer images.
@@ -197,8 +200,9 @@ class DecodeAhead:
             except BaseException as exc:  # noqa: BLE001 - the consumer raises it in its own thread
                 job.error = exc
             with self.lock.changed:
-                job.is_done = True
-                self.lock.changed.notify_all()
+                if not job.is_done:
+                    job.is_done = True
+                    self.lock.deliverable.notify_all()
 
     def _next_job(self) -> Job | None:
         """The next job, with its first sample; waits for room and for the sample to be known; None at the end."""
@@ -218,11 +222,11 @@ class DecodeAhead:
                 self._gather_first(job)
                 if job.samples or job.pieces or job.error is not None:
                     self._jobs.append(job)
-                    self.lock.changed.notify_all()
                 if job.samples:
                     return job
                 # A chunk that cannot be opened, an error, or the end: nothing to decode.
                 job.is_done = True
+                self.lock.deliverable.notify_all()
             return None
 
     def _gather_first(self, job: Job) -> None:
@@ -308,7 +312,7 @@ class DecodeAhead:
                 stop += 1
             return stop
 
-    def decode(self, samples: Sequence[Sample], call: NativeCall) -> tuple[int, dict[int, PixCrawlerError]]:
+    def decode(self, samples: Sequence[Sample], call: NativeCall) -> tuple[list[Any], dict[int, PixCrawlerError]]:
         """Decode samples that :meth:`ready` found alike; those whose bytes came damaged are fetched once more.
 
         Args:
@@ -317,29 +321,24 @@ class DecodeAhead:
                 each of the first ones at least.
 
         Returns:
-            How many of the samples were dealt with, and by position the errors, their places filled in. The segments
-            of those dealt with are released.
+            What the call returned for each sample that was dealt with, and by position the errors, their places
+            filled in. The segments of these samples are released.
         """
-        errors: dict[int, PixCrawlerError] = {}
         segment_error = samples[0].segment.error
         if segment_error is not None:
-            dealt_with = len(samples)
-            errors = {position: copy(segment_error) for position in range(dealt_with)}
+            results: list[Any] = [copy(segment_error) for _ in samples]
         else:
-            results = call([sample.item(_bytes_of(sample.segment)) for sample in samples], 0)
-            dealt_with = len(results)
+            results = list(call([sample.item(_bytes_of(sample.segment)) for sample in samples], 0))
             for position, result in enumerate(results):
-                final = result
                 if isinstance(result, ArchiveError) and self.source.is_remote:
-                    final = self._decode_again(samples[position], position, call, result)
-                if isinstance(final, PixCrawlerError):
-                    errors[position] = final
+                    results[position] = self._decode_again(samples[position], position, call, result)
+        errors = {position: found for position, found in enumerate(results) if isinstance(found, PixCrawlerError)}
         for position, error in errors.items():
             error.with_place(chunk_id=samples[position].segment.opened.chunk.id, member=samples[position].member)
         with self.lock.changed:
-            for sample in samples[:dealt_with]:
+            for sample in samples[: len(results)]:
                 self.prefetcher.release(sample.segment)
-        return dealt_with, errors
+        return results, errors
 
     def _decode_again(self, sample: Sample, position: int, call: NativeCall, error: ArchiveError) -> object:
         """Fetch a sample's own bytes once more: those that came had another checksum, or no sound structure."""
@@ -357,7 +356,12 @@ class DecodeAhead:
             self.budget.output_bytes += piece.size_bytes - reserved_bytes
             self.prefetcher.note_room()
             job.pieces.append(piece)
-            self.lock.changed.notify_all()
+            job.undecoded -= len(piece.samples)
+            # With the last piece, so that the consumer is woken once.
+            job.is_done = job.is_complete and job.undecoded == 0
+            self.lock.deliverable.notify_all()
+            if piece.size_bytes < reserved_bytes:
+                self.lock.changed.notify_all()
 
     def find_stacked_size(self, job: Job) -> tuple[int, int] | None:
         """The size of the run's first sample that has one; only the job that the consumer waits for looks for it."""
@@ -449,9 +453,9 @@ class StackedJobs:
             def call(items: list[Item], start: int, slots: NDArray[np.uint8] = slots) -> Sequence[object]:
                 return ahead.decoder.decode_into(items, slots[start : start + len(items)])
 
-            dealt_with, failed = ahead.decode(job.samples[done:stop], call)
+            results, failed = ahead.decode(job.samples[done:stop], call)
             errors.update({done + position: error for position, error in failed.items()})
-            done += dealt_with
+            done += len(results)
         if not job.is_complete:
             return
         if done < len(out) and self._destination is None:
@@ -492,24 +496,18 @@ class ArrayJobs:
     def run(self, ahead: DecodeAhead, job: Job) -> None:
         """Decode a job."""
         done = 0
-        while (stop := ahead.ready(job, done)) > done:
-            if not ahead.take_output(job, self._max_bytes):
-                return
-            samples = job.samples[done:stop]
-            images: list[NDArray[np.uint8] | None] = [None] * len(samples)
+        while (stop := ahead.ready(job, done)) > done and ahead.take_output(job, self._max_bytes):
+            done += self._decode(ahead, job, job.samples[done:stop])
 
-            def call(
-                items: list[Item],
-                start: int,
-                images: list[NDArray[np.uint8] | None] = images,
-            ) -> Sequence[object]:
-                results = ahead.decoder.decode(items, max_bytes=self._max_bytes)
-                for position, result in enumerate(results, start):
-                    images[position] = None if isinstance(result, PixCrawlerError) else result
-                return results
+    def _decode(self, ahead: DecodeAhead, job: Job, samples: list[Sample]) -> int:
+        """Decode and hand over as many samples as make a piece: nothing here holds an image longer than that."""
 
-            dealt_with, errors = ahead.decode(samples, call)
-            size_bytes = sum(image.nbytes for image in images if image is not None)
-            piece = Piece(samples[:dealt_with], images[:dealt_with], errors, size_bytes)
-            ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
-            done += dealt_with
+        def call(items: list[Item], _start: int) -> Sequence[object]:
+            return ahead.decoder.decode(items, max_bytes=self._max_bytes)
+
+        results, errors = ahead.decode(samples, call)
+        images = [None if position in errors else result for position, result in enumerate(results)]
+        size_bytes = sum(image.nbytes for image in images if image is not None)
+        piece = Piece(samples[: len(images)], images, errors, size_bytes)
+        ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
+        return len(images)

@@ -247,14 +247,16 @@ class RunLock:
     """The one lock of a run, through which its threads learn that something changed, or that the run is over.
 
     Attributes:
-        changed: For the consumer and the decode threads: samples, bytes, images, room for images.
-        fetchable: For the fetch threads, which are many and seldom have anything to do: on the same lock.
+        changed: For the decode threads: samples, bytes, room for images.
+        deliverable: For the consumer: images, or why none come. On the same lock, as the next one is.
+        fetchable: For the fetch threads, which are many and seldom have anything to do.
         is_closed: Whether the run is over.
     """
 
     def __init__(self) -> None:
         lock = threading.RLock()
         self.changed = threading.Condition(lock)
+        self.deliverable = threading.Condition(lock)
         self.fetchable = threading.Condition(lock)
         self.is_closed = False
 
@@ -263,4 +265,5 @@ class RunLock:
         with self.changed:
             self.is_closed = True
             self.changed.notify_all()
+            self.deliverable.notify_all()
             self.fetchable.notify_all()

@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parent.parent
 FORK_TIMEOUT_S = 20
 
 PRELUDE = """
-import multiprocessing, os, signal, sys, threading, time
+import multiprocessing, os, signal, sys, threading, time, zlib
 sys.path.insert(0, sys.argv[1])
 import support
 from pixcrawler import load_dataset
@@ -114,6 +114,27 @@ def work():
 for _ in range(12):
     time.sleep(0.01)
     check(in_child(work))
+over.set()
+thread.join()
+"""
+    run(FORK + code, chunk)
+
+
+def test_forks_while_images_of_their_own_are_decoded(chunk: Path) -> None:
+    code = """
+def read(dataset):
+    return [(zlib.crc32(image.tobytes()), label) for image, label in dataset]
+expected = read(dataset)
+over = threading.Event()
+def busy():
+    while not over.is_set():
+        assert read(dataset) == expected
+thread = threading.Thread(target=busy)
+thread.start()
+# Decode threads take memory from a list that is locked for moments; a fork must not happen in one of them.
+for _ in range(60):
+    check(in_child(lambda: len(dataset[0:2]) == 2 or os._exit(3)))
+check(in_child(lambda: read(dataset) == expected or os._exit(3)))
 over.set()
 thread.join()
 """

@@ -1,6 +1,6 @@
 //! One member to one picture: read, check, decode, turn upright, resize, in one pass on one thread.
 
-use std::borrow::Cow;
+use std::ops::DerefMut;
 use std::time::Instant;
 
 use pixcrawler_resize::Filter;
@@ -104,58 +104,71 @@ impl Scratch {
     }
 }
 
-/// A member's bytes, checked, and the size that the picture in them will have.
+/// A decoded picture in memory of its own.
 #[derive(Debug)]
-pub struct Opened<'a> {
-    bytes: Cow<'a, [u8]>,
-    /// Rows of the output.
+pub struct Picture<B> {
+    /// Rows without gaps, and then whatever the memory has left.
+    pub pixels: B,
+    /// Rows.
     pub height: usize,
-    /// Columns of the output.
+    /// Columns.
     pub width: usize,
+}
+
+/// A picture whose header was read, and the size that it will have.
+struct Opened<'a> {
+    image: Image<'a>,
+    orientation: Orientation,
+    height: usize,
+    width: usize,
 }
 
 fn upright_size((width, height): (usize, usize), orientation: Orientation) -> (usize, usize) {
     if orientation.swaps_sides() { (height, width) } else { (width, height) }
 }
 
-fn orientation(image: &Image<'_>, options: &Options) -> Orientation {
-    if options.apply_exif { image.orientation() } else { Orientation::Upright }
+impl<'a> Opened<'a> {
+    fn new(bytes: &'a [u8], options: &Options) -> Result<Self> {
+        let image = Image::open(bytes, &options.limits)?;
+        let orientation = if options.apply_exif { image.orientation() } else { Orientation::Upright };
+        let (width, height) = match options.resize {
+            Some(resize) => (resize.width, resize.height),
+            None => upright_size(image.size(), orientation),
+        };
+        Ok(Self { image, orientation, height, width })
+    }
 }
 
-/// Reads a member and its picture's header.
-pub(crate) fn open<'a>(member: &Member<'a>, context: &Context) -> Result<Opened<'a>> {
-    let mut inflated = Vec::new();
+fn read<'a>(member: &Member<'a>, inflated: &'a mut Vec<u8>, context: &Context) -> Result<&'a [u8]> {
     let started = Instant::now();
     let limits = &context.options.limits;
-    let bytes = read_member(member.directory, member.index, member.buffer, member.offset, &mut inflated, limits)?;
+    let bytes = read_member(member.directory, member.index, member.buffer, member.offset, inflated, limits)?;
     context.counters.read(started.elapsed(), bytes.len());
-    let image = Image::open(bytes, limits)?;
-    let (width, height) = match context.options.resize {
-        Some(resize) => (resize.width, resize.height),
-        None => upright_size(image.size(), orientation(&image, &context.options)),
-    };
-    drop(image);
-    // A stored member is a part of the segment and stays there; an inflated one moves along.
-    let stored = bytes.as_ptr_range();
-    let buffer = member.buffer.as_ptr_range();
-    let is_borrowed = buffer.start <= stored.start && stored.end <= buffer.end;
-    let bytes = if is_borrowed {
-        let start = stored.start as usize - buffer.start as usize;
-        Cow::Borrowed(&member.buffer[start..start + bytes.len()])
-    } else {
-        Cow::Owned(inflated)
-    };
-    Ok(Opened { bytes, height, width })
+    Ok(bytes)
 }
 
-/// Decodes an opened member into `out`, which has its size.
-pub(crate) fn decode_opened(
-    opened: &Opened<'_>,
-    out: &mut [u8],
+/// Reads a member and its picture's header: (height, width) of the output.
+pub(crate) fn probe(member: &Member<'_>, scratch: &mut Scratch, context: &Context) -> Result<(usize, usize)> {
+    let opened = Opened::new(read(member, &mut scratch.inflated, context)?, &context.options)?;
+    Ok((opened.height, opened.width))
+}
+
+/// Reads and decodes a member into memory that is taken when its size is known; none if there is none for it.
+pub(crate) fn decode_own<B: DerefMut<Target = [u8]>>(
+    member: &Member<'_>,
+    take: impl FnOnce(usize) -> Result<Option<B>>,
     scratch: &mut Scratch,
     context: &Context,
-) -> Result<()> {
-    decode(&opened.bytes, opened.height, opened.width, out, &mut scratch.buffers, context)
+) -> Result<Option<Picture<B>>> {
+    let Scratch { inflated, buffers } = scratch;
+    let bytes = read(member, inflated, context)?;
+    let started = Instant::now();
+    let opened = Opened::new(bytes, &context.options)?;
+    let (height, width) = (opened.height, opened.width);
+    let length = height * width * context.options.mode.channels();
+    let Some(mut pixels) = take(length)? else { return Ok(None) };
+    decode(opened, started, &mut pixels[..length], buffers, context)?;
+    Ok(Some(Picture { pixels, height, width }))
 }
 
 /// Reads and decodes a member into `out`: `height` rows of `width` pixels.
@@ -167,27 +180,28 @@ pub(crate) fn decode_member(
     scratch: &mut Scratch,
     context: &Context,
 ) -> Result<()> {
-    let started = Instant::now();
     let Scratch { inflated, buffers } = scratch;
-    let limits = &context.options.limits;
-    let bytes = read_member(member.directory, member.index, member.buffer, member.offset, inflated, limits)?;
-    context.counters.read(started.elapsed(), bytes.len());
-    decode(bytes, height, width, out, buffers, context)
+    let bytes = read(member, inflated, context)?;
+    let started = Instant::now();
+    let opened = Opened::new(bytes, &context.options)?;
+    if (opened.height, opened.width) != (height, width) {
+        let detail = format!("expected {height} x {width} (height x width), got {} x {}", opened.height, opened.width);
+        return Err(Error::new(Code::ImageSize, detail));
+    }
+    decode(opened, started, out, buffers, context)
 }
 
+/// Decodes into `out`, which has the picture's size.
 fn decode(
-    bytes: &[u8],
-    height: usize,
-    width: usize,
+    opened: Opened<'_>,
+    started: Instant,
     out: &mut [u8],
     buffers: &mut Buffers,
     context: &Context,
 ) -> Result<()> {
+    let Opened { mut image, orientation, height, width } = opened;
     let options = &context.options;
     let channels = options.mode.channels();
-    let started = Instant::now();
-    let mut image = Image::open(bytes, &options.limits)?;
-    let orientation = orientation(&image, options);
     if options.draft && options.resize.is_some() {
         image.draft(|coded_width, coded_height| {
             let (upright_width, upright_height) = upright_size((coded_width, coded_height), orientation);
@@ -196,10 +210,6 @@ fn decode(
     }
     let coded = image.size();
     let upright = upright_size(coded, orientation);
-    if options.resize.is_none() && upright != (width, height) {
-        let detail = format!("expected {height} x {width} (height x width), got {} x {}", upright.1, upright.0);
-        return Err(Error::new(Code::ImageSize, detail));
-    }
     let picture_bytes = coded.0 * coded.1 * channels;
     let is_upright = orientation == Orientation::Upright;
     let Buffers { coded: coded_buffer, upright: upright_buffer, codec, resize: resize_buffers } = buffers;

@@ -1,9 +1,11 @@
 //! Batches through the public face: pixels as Pillow has them, neighbours untouched, limits, stops.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-use std::sync::atomic::AtomicBool;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 
-use pixcrawler_core::batch::{self, Context, Member};
+use pixcrawler_core::batch::{self, Context, Member, Picture, Share};
 use pixcrawler_core::codec::Decoder;
 use pixcrawler_core::zip::Directory;
 use pixcrawler_core::{Code, Filter, Fit, Limits, Mode, Options, Resize, Result};
@@ -61,11 +63,47 @@ impl Files {
     }
 }
 
+/// Calls a share on so many threads at once.
+#[allow(clippy::unnecessary_wraps, reason = "as the functions under test want it")]
+fn on(threads: usize, stop: &AtomicBool, share: Share<'_>) -> Result<(), Infallible> {
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| share(stop));
+        }
+    });
+    Ok(())
+}
+
+fn decode_into(
+    files: &Files,
+    height: usize,
+    width: usize,
+    out: &mut [u8],
+    context: &Context,
+    stop: &AtomicBool,
+) -> Vec<Result<()>> {
+    let Ok(results) = batch::decode_into(&files.members(), height, width, out, context, |share| on(2, stop, share));
+    results
+}
+
+fn decode_own(
+    files: &Files,
+    max_bytes: usize,
+    context: &Context,
+    threads: usize,
+    stop: &AtomicBool,
+) -> Vec<Result<Picture<Vec<u8>>>> {
+    let allocate = |length| Some(vec![0xAB; length + 7]);
+    let run = |share: Share<'_>| on(threads, stop, share);
+    let Ok(results) = batch::decode(&files.members(), max_bytes, allocate, context, run);
+    results
+}
+
 fn decode(files: &[&[u8]], height: usize, width: usize, context: &Context) -> (Vec<u8>, Vec<Result<()>>) {
     let files = Files::new(files);
     let channels = context.options.mode.channels();
     let mut out = vec![0xAB; files.directory.len() * height * width * channels];
-    let results = batch::decode_into(&files.members(), height, width, &mut out, context, &AtomicBool::new(false));
+    let results = decode_into(&files, height, width, &mut out, context, &AtomicBool::new(false));
     (out, results)
 }
 
@@ -94,12 +132,69 @@ fn both_ways_of_decoding_give_the_same() {
     for (name, bytes) in FIXTURES {
         let files = Files::new(&[bytes]);
         let stop = AtomicBool::new(false);
-        let opened = batch::open(&files.members(), &context, &stop).pop().unwrap().unwrap();
-        let mut own = vec![0; opened.height * opened.width * 3];
-        let results = batch::decode_opened(vec![(&opened, &mut own)], &context, &stop);
-        assert_eq!(results, [Ok(())], "{name}");
-        assert_eq!(own, decode(&[bytes], opened.height, opened.width, &context).0, "{name}");
+        let own = decode_own(&files, 0, &context, 2, &stop).pop().unwrap().unwrap();
+        let run = |share: Share<'_>| on(2, &stop, share);
+        assert_eq!(batch::probe(&files.members(), &context, run), Ok(vec![Ok((own.height, own.width))]), "{name}");
+        let length = own.height * own.width * 3;
+        assert_eq!(own.pixels[..length], decode(&[bytes], own.height, own.width, &context).0, "{name}");
+        assert_eq!(own.pixels[length..], [0xAB; 7], "{name}");
     }
+}
+
+#[test]
+fn pictures_of_their_own_keep_to_the_bound_and_to_their_order() {
+    let context = Context::new(options(), 1 << 20, 4);
+    let (wide, tall) = (fixture("rgb.png"), fixture("sideways.jpg"));
+    let good: Vec<&[u8]> = [wide, tall].into_iter().cycle().take(40).collect();
+    let stop = AtomicBool::new(false);
+    let whole = decode_own(&Files::new(&good), usize::MAX, &context, 1, &stop);
+    let sizes: Vec<usize> = whole.iter().map(|picture| picture.as_ref().unwrap().pixels.len() - 7).collect();
+    for threads in [1, 2, 5] {
+        for fitting in [1, 2, 7, 39] {
+            let files = Files::new(&good);
+            for max_bytes in [sizes[..fitting].iter().sum(), sizes[..=fitting].iter().sum::<usize>() - 1] {
+                let results = decode_own(&files, max_bytes, &context, threads, &stop);
+                assert_eq!(results.len(), fitting, "{threads} threads, {max_bytes} bytes");
+                for (found, expected) in results.iter().zip(&whole) {
+                    assert!(found.as_ref().unwrap().pixels == expected.as_ref().unwrap().pixels);
+                }
+            }
+        }
+        assert_eq!(decode_own(&Files::new(&good), 0, &context, threads, &stop).len(), 1, "the first is never left out");
+    }
+}
+
+#[test]
+fn memory_is_taken_for_no_picture_behind_the_first_that_does_not_fit() {
+    let context = Context::new(options(), 1 << 20, 4);
+    let files = Files::new(&[fixture("rgb.png"); 30]);
+    let stop = AtomicBool::new(false);
+    let taken = AtomicUsize::new(0);
+    let allocate = |length| {
+        taken.fetch_add(1, Ordering::Relaxed);
+        Some(vec![0; length])
+    };
+    let max_bytes = 5 * 10 * 21 * 3;
+    let Ok(results) = batch::decode(&files.members(), max_bytes, allocate, &context, |share| on(4, &stop, share));
+    assert_eq!((results.len(), taken.into_inner()), (5, 5));
+}
+
+#[test]
+fn bad_members_take_no_room_and_no_neighbour_along() {
+    let context = Context::new(options(), 1 << 20, 4);
+    let good = fixture("rgb.png");
+    let files = Files::new(&[b"bad", good, b"", b"GIF89a", good, &good[..good.len() / 2], good]);
+    let stop = AtomicBool::new(false);
+    for threads in [1, 4] {
+        let results = decode_own(&files, 4 * 10 * 21 * 3, &context, threads, &stop);
+        let is_good: Vec<bool> = results.iter().map(Result::is_ok).collect();
+        assert_eq!(is_good, [false, true, false, false, true, false, true]);
+    }
+    let none = |_: usize| None::<Vec<u8>>;
+    let Ok(results) = batch::decode(&files.members(), usize::MAX, none, &context, |share| on(2, &stop, share));
+    let codes: Vec<Code> = results.into_iter().map(|result| result.unwrap_err().code()).collect();
+    assert_eq!(codes[1], Code::LimitMemory);
+    assert_eq!(codes.len(), 7);
 }
 
 #[test]
@@ -178,14 +273,16 @@ fn every_cut_of_every_fixture_is_an_error_or_the_picture() {
         for length in 0..bytes.len() {
             let files = Files::new(&[&bytes[..length]]);
             let stop = AtomicBool::new(false);
-            for opened in batch::open(&files.members(), &context, &stop).into_iter().flatten() {
-                let mut out = vec![0; opened.height * opened.width * 3];
-                let results = batch::decode_opened(vec![(&opened, &mut out)], &context, &stop);
-                if results[0].is_ok() {
-                    let whole = decode(&[bytes], opened.height, opened.width, &context).0;
-                    assert!(out == whole, "{name} cut to {length} bytes was called good");
+            for result in decode_own(&files, 0, &context, 1, &stop) {
+                if let Ok(Picture { pixels, height, width }) = &result {
+                    let whole = decode(&[bytes], *height, *width, &context).0;
+                    assert!(pixels.starts_with(&whole), "{name} cut to {length} bytes was called good");
                 }
-                assert_ne!(code(&results[0]), Some(Code::Internal), "{name} cut to {length} bytes");
+                assert_ne!(
+                    result.err().map(|error| error.code()),
+                    Some(Code::Internal),
+                    "{name} cut to {length} bytes"
+                );
             }
         }
     }
@@ -219,8 +316,10 @@ fn a_stop_ends_the_batch() {
     let context = Context::new(options(), 1 << 20, 1);
     let stop = AtomicBool::new(true);
     let mut out = vec![0; 3 * 10 * 21 * 3];
-    let results = batch::decode_into(&files.members(), 10, 21, &mut out, &context, &stop);
+    let results = decode_into(&files, 10, 21, &mut out, &context, &stop);
     assert!(results.iter().all(|result| code(result) == Some(Code::Interrupted)));
+    let own = decode_own(&files, usize::MAX, &context, 2, &stop);
+    assert!(own.iter().all(|result| result.as_ref().is_err_and(|error| error.code() == Code::Interrupted)));
     assert_eq!(Decoder::ALL.map(|decoder| context.counters.images(decoder)), [0; 4]);
 }
 

@@ -1,19 +1,18 @@
 //! `Decoder`: convert arguments, check buffers, release the GIL, call the core, map errors.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use numpy::PyArrayMethods;
 use numpy::ndarray::IntoDimension;
-use pixcrawler_core::batch::{self, Context, Member};
+use pixcrawler_core::batch::{self, Context, Member, Picture, Share};
 use pixcrawler_core::codec::Decoder as Codec;
 use pixcrawler_core::{Filter, Fit, Mode, Options, Resize};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use crate::buffers::{Buffer, Slots, new_array};
+use crate::buffers::{Buffer, Slots, array};
 use crate::directory::{Directory, PyLimits};
-use crate::{errors, pool};
+use crate::{errors, memory, pool};
 
 type Item = (Buffer, u64, Py<Directory>, usize);
 
@@ -37,13 +36,13 @@ pub(crate) struct Decoder {
 }
 
 impl Decoder {
-    /// Runs `work` on the pool; what a stop cut short is no result.
-    fn run<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
-        let result = pool::run(py, self.threads, work)?;
+    /// Has the pool's threads share the work on so many members; what a stop cut short is no result.
+    fn run(&self, py: Python<'_>, members: usize, share: Share<'_>) -> PyResult<()> {
+        pool::run(py, self.threads, members, share)?;
         if self.context.is_stopped() {
             return Err(PyRuntimeError::new_err("the decoder was stopped"));
         }
-        Ok(result)
+        Ok(())
     }
 }
 
@@ -105,10 +104,7 @@ impl Decoder {
     #[pyo3(signature = (items, /))]
     fn probe<'py>(&self, py: Python<'py>, items: Vec<Item>) -> PyResult<Bound<'py, PyList>> {
         let members = members(&items)?;
-        let sizes = self.run(py, |stop| {
-            let opened = batch::open(&members, &self.context, stop).into_iter();
-            opened.map(|opened| opened.map(|opened| (opened.height, opened.width))).collect::<Vec<_>>()
-        })?;
+        let sizes = batch::probe(&members, &self.context, |share| self.run(py, members.len(), share))?;
         let results = PyList::empty(py);
         for size in sizes {
             match size {
@@ -132,7 +128,8 @@ impl Decoder {
         let mut slots = Slots::borrow(out, members.len(), size, options.mode.channels())?;
         let (height, width) = (slots.height, slots.width);
         let pixels = slots.array.as_slice_mut().map_err(|_| PyValueError::new_err("out must be C-contiguous"))?;
-        let decoded = self.run(py, |stop| batch::decode_into(&members, height, width, pixels, &self.context, stop))?;
+        let run = |share: Share<'_>| self.run(py, members.len(), share);
+        let decoded = batch::decode_into(&members, height, width, pixels, &self.context, run)?;
         let results = PyList::empty(py);
         for result in decoded {
             match result {
@@ -147,39 +144,13 @@ impl Decoder {
     fn decode<'py>(&self, py: Python<'py>, items: Vec<Item>, max_bytes: usize) -> PyResult<Bound<'py, PyList>> {
         let members = members(&items)?;
         let channels = self.context.options.mode.channels();
-        let opened = self.run(py, |stop| batch::open(&members, &self.context, stop))?;
-        // Sizes are known and checked now: arrays are made with the GIL held, filled without it.
-        let mut arrays = Vec::with_capacity(opened.len());
-        let mut sources = Vec::with_capacity(opened.len());
-        let mut total_bytes = 0usize;
-        for opened in opened {
-            match opened {
-                Ok(opened) => {
-                    total_bytes = total_bytes.saturating_add(opened.height * opened.width * channels);
-                    if total_bytes > max_bytes && !arrays.is_empty() {
-                        break;
-                    }
-                    let array = new_array(py, [opened.height, opened.width, channels].into_dimension())?;
-                    let pixels = array.try_readwrite().map_err(|_| PyValueError::new_err("a new array is in use"))?;
-                    arrays.push(Ok(array));
-                    sources.push((opened, pixels));
-                }
-                Err(error) => arrays.push(Err(error)),
-            }
-        }
-        let mut jobs = Vec::with_capacity(sources.len());
-        for (opened, pixels) in &mut sources {
-            let pixels = pixels.as_slice_mut().map_err(|_| PyValueError::new_err("a new array is not contiguous"))?;
-            jobs.push((&*opened, pixels));
-        }
-        let decoded = self.run(py, |stop| batch::decode_opened(jobs, &self.context, stop))?;
-        drop(sources);
+        let run = |share: Share<'_>| self.run(py, members.len(), share);
         let results = PyList::empty(py);
-        let mut decoded = decoded.into_iter();
-        for array in arrays {
-            // One decode result for each array that was made, in order.
-            match array.and_then(|array| decoded.next().unwrap_or(Ok(())).map(|()| array)) {
-                Ok(array) => results.append(array)?,
+        for picture in batch::decode(&members, max_bytes, memory::take, &self.context, run)? {
+            match picture {
+                Ok(Picture { pixels, height, width }) => {
+                    results.append(array(py, pixels, [height, width, channels].into_dimension())?)?;
+                }
                 Err(error) => results.append(errors::exception(py, &error)?)?,
             }
         }

@@ -3,6 +3,7 @@
 //! Fresh memory costs a page fault and a cleared page for every 4 KiB: 0.2 ms for a photograph that takes 1.2 ms to decode.
 //! What is kept is bounded by the leases of the passes that are running; with the last of them it goes back to the system.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,11 +19,25 @@ struct Kept {
     buffers: BTreeMap<usize, Vec<Memory>>,
 }
 
-/// Locked with the GIL held and never across a release of it: a fork, which Python makes with the GIL held, finds it free.
+/// Locked for moments, by decode threads too, which do not hold the GIL: who forks takes it before.
 static KEPT: Mutex<Kept> = Mutex::new(Kept { limit_bytes: 0, bytes: 0, buffers: BTreeMap::new() });
 
 fn kept() -> MutexGuard<'static, Kept> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    static FORKING: Cell<Option<MutexGuard<'static, Kept>>> = const { Cell::new(None) };
+}
+
+/// Waits until no other thread is in here: none would be there in the child to come out again.
+pub(crate) fn lock_for_fork() {
+    FORKING.set(Some(kept()));
+}
+
+/// Lets others in again, in the thread that forked.
+pub(crate) fn unlock_after_fork() {
+    FORKING.set(None);
 }
 
 impl Kept {
@@ -57,13 +72,13 @@ fn size_class(length: usize) -> usize {
 }
 
 /// At least `length` initialised bytes of unspecified content, or None if they cannot be had.
-pub(crate) fn take(_py: Python<'_>, length: usize) -> Option<Memory> {
+pub(crate) fn take(length: usize) -> Option<Memory> {
     let length = size_class(length);
     let found = kept().take(length);
     found.or_else(|| Memory::zeroed(length))
 }
 
-/// Lets go of memory from [`take`]; it is kept if the leases allow. Called with the GIL held, as Python objects are freed.
+/// Lets go of memory from [`take`]; it is kept if the leases allow.
 pub(crate) fn give(buffer: Memory) {
     let mut kept = kept();
     if buffer.is_empty() || kept.bytes + buffer.len() > kept.limit_bytes {

@@ -4,14 +4,18 @@
 //! and pools of an older generation are left where they are (nobody may wait for threads that do not exist).
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
+use pixcrawler_core::batch::Share;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rayon::ThreadPool;
+
+use crate::memory;
 
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
 
@@ -21,8 +25,17 @@ static POOLS: Mutex<Option<HashMap<(usize, usize), &'static ThreadPool>>> = Mute
 /// How often a waiting thread looks for Ctrl-C.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
+extern "C" fn before_fork() {
+    memory::lock_for_fork();
+}
+
+extern "C" fn after_fork_in_parent() {
+    memory::unlock_after_fork();
+}
+
 extern "C" fn after_fork_in_child() {
     GENERATION.fetch_add(1, Ordering::SeqCst);
+    memory::unlock_after_fork();
 }
 
 /// Has forks of this process from now on noticed; once.
@@ -30,9 +43,9 @@ extern "C" fn after_fork_in_child() {
 pub(crate) fn install_fork_handler() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // SAFETY: the handler does one atomic addition, which is allowed between fork and exec, and the library is never
-        // unloaded (CPython does not unload extension modules).
-        unsafe { libc::pthread_atfork(None, None, Some(after_fork_in_child)) };
+        // SAFETY: in the child the handler does one atomic addition and unlocks what this very thread has locked, and the
+        // library is never unloaded (CPython does not unload extension modules).
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) };
     });
 }
 
@@ -53,35 +66,34 @@ fn get(_py: Python<'_>, threads: usize) -> PyResult<&'static ThreadPool> {
     Ok(pool)
 }
 
-/// Runs `work` on the pool of `threads` threads with the GIL released, waking for Ctrl-C: then `work` sees its stop flag
-/// set, is waited for, and the signal is raised.
-pub(crate) fn run<T: Send>(py: Python<'_>, threads: usize, work: impl FnOnce(&AtomicBool) -> T + Send) -> PyResult<T> {
+/// Has up to `shares` threads of the pool of `threads` call `share` at once, with the GIL released, waking for Ctrl-C: then
+/// `share` sees its stop flag set, is waited for, and the signal is raised.
+///
+/// What several threads of the caller ask for is done in that order: a pool thread that finds one call's work all taken
+/// begins the next call's.
+pub(crate) fn run(py: Python<'_>, threads: usize, shares: usize, share: Share<'_>) -> PyResult<()> {
     let pool = get(py, threads)?;
-    let stop = AtomicBool::new(false);
-    let (mut result, mut signal) = (None, None);
+    let stop = &AtomicBool::new(false);
+    let mut signal = Ok(());
     py.detach(|| {
         pool.in_place_scope(|scope| {
-            let (finished, wait) = channel();
-            let (stop, result) = (&stop, &mut result);
-            scope.spawn(move |_| {
-                *result = Some(work(stop));
-                // The receiver lives until this scope ends.
-                let _ = finished.send(());
-            });
-            while wait.recv_timeout(SIGNAL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let (running, wait) = channel::<Infallible>();
+            for _ in 0..shares.min(threads) {
+                let running = running.clone();
+                scope.spawn(move |_| {
+                    share(stop);
+                    drop(running);
+                });
+            }
+            drop(running);
+            // Disconnected when the last share is done.
+            while signal.is_ok() && wait.recv_timeout(SIGNAL_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 #[allow(clippy::redundant_closure_for_method_calls, reason = "the method itself is not general enough")]
                 let signals = Python::attach(|py| py.check_signals());
-                if let Err(raised) = signals {
-                    stop.store(true, Ordering::Relaxed);
-                    signal = Some(raised);
-                    break;
-                }
+                stop.store(signals.is_err(), Ordering::Relaxed);
+                signal = signals;
             }
         });
     });
-    match (signal, result) {
-        (Some(raised), _) => Err(raised),
-        (None, Some(result)) => Ok(result),
-        (None, None) => Err(PyRuntimeError::new_err("the decode threads ended without a result")),
-    }
+    signal
 }
