@@ -40,8 +40,17 @@ types: ## Check types: mypy on the package and on users' scripts, the stub again
 	$(BIN)/stubtest pixcrawler._native --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt
 
 .PHONY: rust-test
-rust-test: ## Test the Rust crates
+rust-test: ## Test the Rust crates, the JPEG decoder also without vector code
 	$(TOOLS) cargo test --quiet $(PURE_CRATES)
+	PIXCRAWLER_JPEG_KERNEL=scalar $(TOOLS) cargo test --quiet --package pixcrawler-jpeg --test differential --test mutations
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for a minute with cargo-fuzz and the address sanitizer (ARGS="-max_total_time=1800")
+	@for target in $$($(TOOLS) cargo fuzz list); do \
+		mkdir -p fuzz/corpus/$$target; \
+		RUSTC_BOOTSTRAP=1 $(TOOLS) cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_len=2000 -timeout=20 -max_total_time=60 $(ARGS) || exit 1; \
+	done
 
 .PHONY: python-test
 python-test: ## Test the installed package (ARGS="tests/unit -k retry")

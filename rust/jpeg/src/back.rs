@@ -7,6 +7,8 @@ mod color_avx2;
 mod idct;
 #[cfg(target_arch = "x86_64")]
 mod idct_avx2;
+#[cfg(target_arch = "x86_64")]
+mod idct_avx512;
 mod kernel;
 mod plan;
 mod reduced;

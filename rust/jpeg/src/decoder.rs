@@ -113,8 +113,13 @@ impl<'a> Jpeg<'a> {
             Color::Cmyk => 4,
         };
         match &self.source {
-            // The scans without stuffing; rings of three MCU rows of samples; of several scans a row of coefficients.
-            Source::Native(_) => self.bytes.len() + width * components * (3 * 16 + 2 * 16 * 2),
+            // The scans without stuffing, and the places of their restart markers, of which a file may consist; rings of three
+            // MCU rows of samples; of several scans a row of coefficients.
+            Source::Native(picture) => {
+                let has_restarts = picture.scans.iter().any(|scan| scan.restart_interval > 0);
+                let scans = self.bytes.len() * if has_restarts { 5 } else { 1 };
+                scans + width * components * (3 * 16 + 2 * 16 * 2)
+            }
             // A progressive picture's coefficients, two bytes each; of a baseline one an MCU row alone.
             Source::Turbo(_) if progressive => width * height * components * 2,
             Source::Turbo(_) => 0,

@@ -22,7 +22,7 @@ pub(super) fn convert(
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Avx2 {
+    if kernel != Kernel::Scalar {
         let bytes = STEP * channels;
         let steps = width.div_ceil(STEP).min(out.len() / bytes);
         let (whole, rest) = out.split_at_mut(steps * bytes);

@@ -52,10 +52,12 @@ pub(super) fn transform(
     stride: usize,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Avx2 {
-        // SAFETY: the assembler passes on what `Kernel::or_scalar` answered, which found AVX2.
-        unsafe { super::idct_avx2::transform(quant, blocks, last, out, stride) };
-        return;
+    match kernel {
+        // SAFETY: the assembler passes on what `Kernel::or_scalar` answered, which found AVX2 and AVX-512.
+        Kernel::Avx512 => return unsafe { super::idct_avx512::transform(quant, blocks, last, out, stride) },
+        // SAFETY: as above.
+        Kernel::Avx2 => return unsafe { super::idct_avx2::transform(quant, blocks, last, out, stride) },
+        Kernel::Scalar => {}
     }
     let _ = kernel;
     for (index, (block, &last)) in blocks.iter_mut().zip(last).enumerate() {

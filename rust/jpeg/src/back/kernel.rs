@@ -9,35 +9,51 @@ pub(crate) enum Kernel {
     Scalar,
     /// x86-64 with AVX2, BMI1, BMI2, LZCNT and POPCNT.
     Avx2,
+    /// Also AVX-512 F, BW and VNNI; and VBMI, for Intel's processors without it slow down for 512-bit vectors.
+    Avx512,
 }
 
 impl Kernel {
-    /// The fastest one that this machine runs, or what `PIXCRAWLER_JPEG_KERNEL` asks for (`scalar` or `avx2`).
+    /// The fastest one that this machine runs, or what `PIXCRAWLER_JPEG_KERNEL` asks for (`scalar`, `avx2` or `avx512`).
     pub(crate) fn in_use() -> Self {
         static CHOICE: OnceLock<Kernel> = OnceLock::new();
         *CHOICE.get_or_init(|| match std::env::var("PIXCRAWLER_JPEG_KERNEL").as_deref() {
             Ok("scalar") => Self::Scalar,
+            Ok("avx2") => Self::Avx2.or_scalar(),
+            _ if Self::Avx512.is_there() => Self::Avx512,
             _ => Self::Avx2.or_scalar(),
         })
     }
 
     /// This one if the machine runs it, else the scalar one: whoever enters vector code on its word has asked here.
     pub(crate) fn or_scalar(self) -> Self {
-        if Self::has_avx2() { self } else { Self::Scalar }
+        if self.is_there() { self } else { Self::Scalar }
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn has_avx2() -> bool {
-        is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("bmi1")
-            && is_x86_feature_detected!("bmi2")
-            && is_x86_feature_detected!("lzcnt")
-            && is_x86_feature_detected!("popcnt")
+    fn is_there(self) -> bool {
+        match self {
+            Self::Scalar => true,
+            Self::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+                    && is_x86_feature_detected!("popcnt")
+            }
+            Self::Avx512 => {
+                Self::Avx2.is_there()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512vnni")
+                    && is_x86_feature_detected!("avx512vbmi")
+            }
+        }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    fn has_avx2() -> bool {
-        false
+    fn is_there(self) -> bool {
+        self == Self::Scalar
     }
 }
 

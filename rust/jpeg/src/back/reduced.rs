@@ -29,7 +29,7 @@ pub(super) fn transform(
     stride: usize,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Avx2 && size > 1 {
+    if kernel != Kernel::Scalar && size > 1 {
         let (pairs, single) = blocks.as_chunks_mut::<2>();
         for (index, (pair, last)) in pairs.iter_mut().zip(last.as_chunks::<2>().0).enumerate() {
             let out = &mut out[index * 2 * size..];

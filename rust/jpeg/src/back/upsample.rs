@@ -11,7 +11,7 @@ pub(super) const STEP: usize = 16;
 /// 1:2 along the row, `count` samples of `row`.
 pub(super) fn fancy_h2v1(kernel: Kernel, row: &[u8], count: usize, out: &mut [u8]) {
     #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Avx2 {
+    if kernel != Kernel::Scalar {
         // SAFETY: the assembler passes on what `Kernel::or_scalar` answered, which found AVX2.
         unsafe { super::upsample_avx2::fancy_h2v1(row, &mut out[..2 * count.next_multiple_of(STEP)]) };
         return;
@@ -35,7 +35,7 @@ pub(super) fn fancy_h1v2(near: &[u8], far: &[u8], below: bool, out: &mut [u8]) {
 /// 1:2 along both, `count` samples of `rows` (above, this, below) to two rows.
 pub(super) fn fancy_h2v2(kernel: Kernel, rows: [&[u8]; 3], count: usize, out: [&mut [u8]; 2]) {
     #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Avx2 {
+    if kernel != Kernel::Scalar {
         let out = out.map(|out| &mut out[..2 * count.next_multiple_of(STEP)]);
         // SAFETY: the assembler passes on what `Kernel::or_scalar` answered, which found AVX2.
         unsafe { super::upsample_avx2::fancy_h2v2(rows, out) };

@@ -43,7 +43,7 @@ pub(crate) fn decode<'a>(
     }
     match kernel {
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => {
+        Kernel::Avx2 | Kernel::Avx512 => {
             // SAFETY: this kernel is in use only where the processor has BMI1, BMI2 and LZCNT.
             unsafe { decode_bmi2(bits, units, predictions, mcus, blocks, lasts) }
         }

@@ -11,7 +11,7 @@ pub(crate) struct Unstuffed {
     pub(crate) data: Vec<u8>,
     scans: Vec<ScanData>,
     /// Where each restart interval of each scan ends in `data`.
-    ends: Vec<usize>,
+    ends: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -55,22 +55,29 @@ impl Unstuffed {
             if code == 0 && fill == 1 {
                 self.data.push(0xFF);
             } else if has_restarts && code == 0xD0 + ((self.ends.len() - first_interval) % 8) as u8 {
-                self.ends.push(self.data.len());
+                self.push_end()?;
             } else {
                 break marker;
             }
         };
-        self.ends.push(self.data.len());
+        self.push_end()?;
         self.scans.push(ScanData { start, source, intervals: first_interval..self.ends.len() });
         Some(end)
+    }
+
+    /// Ends a restart interval; a file may consist of nothing else. `None` if memory could not be had.
+    fn push_end(&mut self) -> Option<()> {
+        self.ends.try_reserve(1).ok()?;
+        self.ends.push(u32::try_from(self.data.len()).ok()?);
+        Some(())
     }
 
     /// Where the data of a scan's restart interval lies in `data`; `None` if the scan has fewer intervals.
     pub(crate) fn interval(&self, scan: usize, interval: usize) -> Option<Range<usize>> {
         let ScanData { start, intervals, .. } = self.scans.get(scan)?;
         let end = *self.ends.get(intervals.clone())?.get(interval)?;
-        let start = if interval == 0 { *start } else { self.ends[intervals.start + interval - 1] };
-        Some(start..end)
+        let start = if interval == 0 { *start } else { self.ends[intervals.start + interval - 1] as usize };
+        Some(start..end as usize)
     }
 
     /// How many restart intervals a scan has.
@@ -97,7 +104,7 @@ impl Unstuffed {
 mod tests {
     use super::*;
 
-    fn unstuffed(bytes: &[u8], has_restarts: bool) -> (Option<usize>, Vec<u8>, Vec<usize>) {
+    fn unstuffed(bytes: &[u8], has_restarts: bool) -> (Option<usize>, Vec<u8>, Vec<u32>) {
         let mut scans = Unstuffed::default();
         let end = scans.push_scan(bytes, 0, has_restarts);
         (end, scans.data, scans.ends)

@@ -32,7 +32,7 @@ pub(crate) fn decode_dc<'a>(
 ) -> Result<Bits<'a>, Damage> {
     match kernel {
         #[cfg(target_arch = "x86_64")]
-        Kernel::Avx2 => {
+        Kernel::Avx2 | Kernel::Avx512 => {
             // SAFETY: this kernel is in use only where the processor has BMI1, BMI2 and LZCNT.
             unsafe { decode_bmi2(bits, units, predictions, low, mcus, dc) }
         }

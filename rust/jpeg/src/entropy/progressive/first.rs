@@ -44,7 +44,7 @@ impl<'t> First<'t> {
     ) -> Result<Bits<'a>, Damage> {
         match kernel {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => {
+            Kernel::Avx2 | Kernel::Avx512 => {
                 // SAFETY: this kernel is in use only where the processor has BMI1, BMI2 and LZCNT.
                 unsafe { self.decode_bmi2(bits, eob_run, blocks, nonzero) }
             }

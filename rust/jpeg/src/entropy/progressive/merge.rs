@@ -60,7 +60,7 @@ impl Coefficients {
             if all != 0 {
                 match kernel {
                     #[cfg(target_arch = "x86_64")]
-                    Kernel::Avx2 => {
+                    Kernel::Avx2 | Kernel::Avx512 => {
                         // SAFETY: this kernel is in use only where the processor has AVX2.
                         unsafe { add_avx2(&mut self.blocks[at].0, self.negative[at], &self.planes, at) }
                     }

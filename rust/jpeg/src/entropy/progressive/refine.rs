@@ -79,12 +79,12 @@ impl<'t> Refinement<'t> {
     ) -> Result<Bits<'a>, Damage> {
         match kernel {
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 if has_fast_pdep() => {
+            Kernel::Avx2 | Kernel::Avx512 if has_fast_pdep() => {
                 // SAFETY: this kernel is in use only where the processor has BMI1, BMI2, LZCNT and POPCNT.
                 unsafe { self.decode_bmi2(bits, eob_run, maps) }
             }
             #[cfg(target_arch = "x86_64")]
-            Kernel::Avx2 => {
+            Kernel::Avx2 | Kernel::Avx512 => {
                 // SAFETY: as above.
                 unsafe { self.decode_slow_pdep(bits, eob_run, maps) }
             }
