@@ -40,9 +40,13 @@ types: ## Check types: mypy on the package and on users' scripts, the stub again
 	$(BIN)/stubtest pixcrawler._native --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt
 
 .PHONY: rust-test
-rust-test: ## Test the Rust crates, the JPEG decoder also without vector code
+rust-test: ## Test the Rust crates, the JPEG decoder also as slower processors run it
 	$(TOOLS) cargo test --quiet $(PURE_CRATES)
-	PIXCRAWLER_JPEG_KERNEL=scalar $(TOOLS) cargo test --quiet --package pixcrawler-jpeg --test differential --test mutations
+	@for kernel in scalar avx2; do \
+		echo "PIXCRAWLER_JPEG_KERNEL=$$kernel"; \
+		PIXCRAWLER_JPEG_KERNEL=$$kernel $(TOOLS) cargo test --quiet --package pixcrawler-jpeg \
+			--test differential --test mutations || exit 1; \
+	done
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for a minute with cargo-fuzz and the address sanitizer (ARGS="-max_total_time=1800")

@@ -4,6 +4,8 @@ mod assemble;
 mod color;
 #[cfg(target_arch = "x86_64")]
 mod color_avx2;
+#[cfg(target_arch = "x86_64")]
+mod color_avx512;
 mod idct;
 #[cfg(target_arch = "x86_64")]
 mod idct_avx2;

@@ -22,6 +22,17 @@ pub(super) fn convert(
         return;
     }
     #[cfg(target_arch = "x86_64")]
+    if kernel == Kernel::Avx512 && conversion == Conversion::YccToRgb {
+        // A step may go beyond the width, but not beyond samples and buffer.
+        let pixels = planes[0].len().min(out.len() / channels);
+        let done = width.next_multiple_of(super::color_avx512::STEP).min(pixels - pixels % super::color_avx512::STEP);
+        let (whole, rest) = out.split_at_mut(done * channels);
+        // SAFETY: the assembler passes on what `Kernel::or_scalar` answered, which found AVX-512.
+        unsafe { super::color_avx512::ycc_to_rgb(planes, whole) };
+        let planes = planes.map(|plane| plane.get(done..).unwrap_or_default());
+        return convert(Kernel::Avx2, conversion, planes, channels, width.saturating_sub(done), rest);
+    }
+    #[cfg(target_arch = "x86_64")]
     if kernel != Kernel::Scalar {
         let bytes = STEP * channels;
         let steps = width.div_ceil(STEP).min(out.len() / bytes);

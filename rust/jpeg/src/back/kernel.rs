@@ -8,21 +8,40 @@ pub(crate) enum Kernel {
     /// Plain code for any processor.
     Scalar,
     /// x86-64 with AVX2, BMI1, BMI2, LZCNT and POPCNT.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     /// Also AVX-512 F, BW and VNNI; and VBMI, for Intel's processors without it slow down for 512-bit vectors.
+    #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
 impl Kernel {
+    /// All of them, the fastest last.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) const ALL: &[Self] = &[Self::Scalar, Self::Avx2, Self::Avx512];
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(crate) const ALL: &[Self] = &[Self::Scalar];
+
     /// The fastest one that this machine runs, or what `PIXCRAWLER_JPEG_KERNEL` asks for (`scalar`, `avx2` or `avx512`).
     pub(crate) fn in_use() -> Self {
         static CHOICE: OnceLock<Kernel> = OnceLock::new();
-        *CHOICE.get_or_init(|| match std::env::var("PIXCRAWLER_JPEG_KERNEL").as_deref() {
-            Ok("scalar") => Self::Scalar,
-            Ok("avx2") => Self::Avx2.or_scalar(),
-            _ if Self::Avx512.is_there() => Self::Avx512,
-            _ => Self::Avx2.or_scalar(),
+        *CHOICE.get_or_init(|| {
+            let forced = std::env::var("PIXCRAWLER_JPEG_KERNEL").ok();
+            let there = || Self::ALL.iter().copied().filter(|kernel| kernel.is_there());
+            let wanted = there().find(|kernel| forced.as_deref() == Some(kernel.name()));
+            wanted.or(there().next_back()).unwrap_or(Self::Scalar)
         })
+    }
+
+    /// The name as the environment variable has it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => "avx512",
+        }
     }
 
     /// This one if the machine runs it, else the scalar one: whoever enters vector code on its word has asked here.
@@ -30,10 +49,11 @@ impl Kernel {
         if self.is_there() { self } else { Self::Scalar }
     }
 
-    #[cfg(target_arch = "x86_64")]
-    fn is_there(self) -> bool {
+    /// Whether this machine runs it.
+    pub(crate) fn is_there(self) -> bool {
         match self {
             Self::Scalar => true,
+            #[cfg(target_arch = "x86_64")]
             Self::Avx2 => {
                 is_x86_feature_detected!("avx2")
                     && is_x86_feature_detected!("bmi1")
@@ -41,6 +61,7 @@ impl Kernel {
                     && is_x86_feature_detected!("lzcnt")
                     && is_x86_feature_detected!("popcnt")
             }
+            #[cfg(target_arch = "x86_64")]
             Self::Avx512 => {
                 Self::Avx2.is_there()
                     && is_x86_feature_detected!("avx512f")
@@ -49,11 +70,6 @@ impl Kernel {
                     && is_x86_feature_detected!("avx512vbmi")
             }
         }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn is_there(self) -> bool {
-        self == Self::Scalar
     }
 }
 

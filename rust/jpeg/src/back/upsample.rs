@@ -6,6 +6,7 @@
 use super::Kernel;
 
 /// Samples that are upsampled at once: output rows hold twice as many rounded up to a multiple.
+#[cfg(target_arch = "x86_64")]
 pub(super) const STEP: usize = 16;
 
 /// 1:2 along the row, `count` samples of `row`.

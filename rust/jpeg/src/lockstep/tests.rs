@@ -210,9 +210,7 @@ fn decode_turbo(file: &[u8], scale: Scale) -> Result<Vec<u8>, Error> {
 }
 
 fn kernels() -> Vec<Kernel> {
-    let mut kernels = vec![Kernel::Scalar, Kernel::Avx2.or_scalar()];
-    kernels.dedup();
-    kernels
+    Kernel::ALL.iter().copied().filter(|kernel| kernel.is_there()).collect()
 }
 
 /// A sound picture must be decoded here, and as libjpeg-turbo does.
