@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import textwrap
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
@@ -204,29 +205,42 @@ def _processor() -> str:
 
 
 def write_readme(results: Path, readme: Path, names: Sequence[str]) -> list[str]:
-    """Put the last tables into the README, between its marks.
+    """Put the last tables into the README, between its marks; a table that there is no newer one for stays.
 
     Returns:
-        The benchmarks whose tables are in it. One that was only smoke-tested, or never run, is left out.
+        The benchmarks whose tables are new. One that was only smoke-tested, or not run, is left as it was.
     """
-    parts, written, machine = [], [], ""
+    before, _, rest = readme.read_text(encoding="utf-8").partition(_BEGIN)
+    tables, _, after = rest.partition(_END)
+    known = _read_tables(tables)
+    written = []
     for name in names:
-        try:
-            document = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            continue
-        if document["fast"]:
-            continue
-        ran_on = machine_text(document["machine"])
+        path = results / f"{name}.json"
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"fast": True}
+        if not document["fast"]:
+            known[name] = (f"On {machine_text(document['machine'])}.", document["text"])
+            written.append(name)
+    parts, machine = [], ""
+    for name in (name for name in names if name in known):
+        ran_on, text = known[name]
         if ran_on != machine:
-            parts.append(f"On {ran_on}.")
+            parts.append(ran_on)
             machine = ran_on
-        parts.append(f"### {name}\n\n{document['text']}")
-        written.append(name)
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(_BEGIN)
-    _, _, after = rest.partition(_END)
-    readme.write_text(
-        f"{before}{_BEGIN}\n\n{chr(10).join(f'{part}{chr(10)}' for part in parts)}\n{_END}{after}", "utf-8"
-    )
+        parts.append(f"### {name}\n\n{text.strip()}")
+    joined = "\n\n".join(parts)
+    readme.write_text(f"{before}{_BEGIN}\n\n{joined}\n\n{_END}{after}", "utf-8")
     return written
+
+
+def _read_tables(text: str) -> dict[str, tuple[str, str]]:
+    """By benchmark: the line that says on what it ran, and what follows its heading."""
+    tables: dict[str, tuple[str, str]] = {}
+    machine, name = "", ""
+    for part in re.split(r"^(On .+\n(?:.+\n)*|### .+\n)", text, flags=re.MULTILINE):
+        if part.startswith("On "):
+            machine, name = part.strip(), ""
+        elif part.startswith("### "):
+            name = part.removeprefix("### ").strip()
+        elif name:
+            tables[name] = (machine, part.strip())
+    return tables
