@@ -122,6 +122,6 @@ def test_what_it_needs_and_what_it_may_need(distribution: importlib.metadata.Dis
         for requirement in distribution.requires or ()
         if "extra ==" not in requirement
     }
-    assert needed == {"click", "httpx", "numpy", "rich"}
+    assert needed == {"click", "h11", "httpcore", "httpx", "numpy", "rich"}
     assert sys.version_info >= (3, 10)
     assert distribution.metadata["Requires-Python"] == ">=3.10"
