@@ -150,8 +150,6 @@ impl AcTable {
         let mut lookup = single_symbols(spec, false);
         if has_pairs {
             pair(&mut lookup);
-        } else {
-            lookup = lookup.map(doubled);
         }
         Arc::new(Self { lookup, canonical: Canonical::new(spec), has_pairs })
     }
@@ -263,7 +261,7 @@ fn for_each_code(spec: &Spec, bits: u32, mut each: impl FnMut(usize, u32, u8)) {
     }
 }
 
-/// Entries of one symbol each: with a second coefficient's field of 0.
+/// Entries of one symbol each.
 fn single_symbols(spec: &Spec, is_progressive: bool) -> [u32; 1 << AC_BITS] {
     // Where no code begins, and where it is longer than the lookup, the search decides.
     let mut lookup = [AcEntry::SLOW; 1 << AC_BITS];
@@ -283,7 +281,7 @@ fn single_symbols(spec: &Spec, is_progressive: bool) -> [u32; 1 << AC_BITS] {
             for (extra, patterns) in (0_i32..).zip(patterns.chunks_exact_mut(same)) {
                 let value = if extra >> (size - 1) == 0 { extra + 1 - (1 << size) } else { extra };
                 let value = u32::from((value as i8).cast_unsigned());
-                patterns.fill((length + size) | run << 8 | value << 16);
+                patterns.fill((length + size) | run << 8 | value << 16 | value << 24);
             }
         }
     });
@@ -309,15 +307,9 @@ fn pair(lookup: &mut [u32; 1 << AC_BITS]) {
             let second = if joined & 63 <= left { *joined } else { 0 };
             // An end of block brings no coefficient: the first one is stored twice then, as where nothing is added.
             let is_coefficient = second & 15 << 12 != 0;
-            *pattern = second + if is_coefficient { entry } else { doubled(entry) };
+            *pattern = second + if is_coefficient { entry & 0x00FF_FFFF } else { entry };
         }
     }
-}
-
-/// An entry of one symbol with its coefficient in the second's place as well; END and SLOW have none.
-fn doubled(entry: u32) -> u32 {
-    let is_symbol = entry & AcEntry::STOP == 0;
-    entry | if is_symbol { (entry >> 16 & 0xFF) << 24 } else { 0 }
 }
 
 /// What a symbol adds to the entry of one before it; a length that never fits for what cannot be a second symbol.
