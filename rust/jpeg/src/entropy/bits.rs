@@ -1,6 +1,7 @@
 //! Bits of unstuffed entropy-coded data, most significant first.
 
-/// Reads bits through a 64-bit window. A value, so that it stays in registers; cold paths take and give it back.
+/// Reads bits through a 64-bit window. A value, so that it stays in registers: a cold path that took it and gave it back made
+/// decoding 15 % slower.
 ///
 /// Behind the end of the data come zeros: whoever decodes checks [`Bits::position`] against the end afterwards.
 #[derive(Clone, Copy)]
