@@ -56,6 +56,17 @@ fuzz: ## Fuzz each target for a minute with cargo-fuzz and the address sanitizer
 			-max_len=2000 -timeout=20 -max_total_time=60 $(ARGS) || exit 1; \
 	done
 
+.PHONY: docs
+docs: ## Write the pages that are made from the code: docs/errors.md
+	$(BIN)/python scripts/errors_page.py
+
+.PHONY: reliability
+reliability: ## Run the tests of bad input, networks and callers, and write docs/reliability.md from their results
+	@mkdir -p target
+	$(BIN)/pytest tests --quiet --junitxml=target/reliability.xml -k "$$(printf 'test_%s or ' Z B I J P X N R F)test_U"
+	$(TOOLS) cargo test $(PURE_CRATES) >target/reliability.txt
+	$(BIN)/python scripts/reliability_page.py --pytest target/reliability.xml --cargo target/reliability.txt
+
 .PHONY: python-test
 python-test: ## Test the installed package (ARGS="tests/unit -k retry")
 	$(BIN)/pytest $(ARGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,13 +61,25 @@ def test_the_readmes_examples_run(photos: Path, tmp_path: Path, monkeypatch: pyt
     assert "limits this run" in printed
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jpeg.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jpeg.md", "docs/errors.md"]
+)
 def test_links_to_files_lead_somewhere(name: str) -> None:
     path = ROOT / name
     assert path.is_file()
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://", "mailto:")):
             assert (path.parent / target).exists(), f"{name}: {target}"
+
+
+def test_the_page_of_errors_is_that_of_the_table() -> None:
+    path = ROOT / "scripts" / "errors_page.py"
+    spec = importlib.util.spec_from_file_location("errors_page", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == module.page(), "run `make docs`"
 
 
 def test_the_readmes_table_has_the_arguments_and_their_defaults() -> None:
