@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from data import member_names
+from peers_zip import tf_pipeline
 from workers import serve_contestant, tell_missing
 
 if TYPE_CHECKING:
@@ -100,29 +100,15 @@ def torchvision(path: Path, threads: int, side: int) -> Batches:
 
 def tfdata(path: Path, threads: int, side: int) -> Batches:
     """tf.data: a generator of members, ``tf.io.decode_jpeg`` and ``tf.image.resize`` (not antialiased), prefetch."""
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    tf: Any = importlib.import_module("tensorflow")
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
-    names = member_names(path)
 
-    def members() -> Iterator[bytes]:
-        with zipfile.ZipFile(path) as archive:
-            for name in names:
-                yield archive.read(name)
+    def extend(tf: Any, members: Any) -> Any:
+        def decode(payload: Any) -> Any:
+            image = tf.image.resize(tf.io.decode_jpeg(payload, channels=3), (side, side))
+            return tf.cast(tf.round(image), tf.uint8)
 
-    def decode(payload: Any) -> Any:
-        image = tf.image.resize(tf.io.decode_jpeg(payload, channels=3), (side, side))
-        return tf.cast(tf.round(image), tf.uint8)
+        return members.map(decode, num_parallel_calls=threads).batch(BATCH_SIZE)
 
-    dataset = tf.data.Dataset.from_generator(members, output_signature=tf.TensorSpec((), tf.string))
-    dataset = dataset.map(decode, num_parallel_calls=threads).batch(BATCH_SIZE).prefetch(2)
-    options = tf.data.Options()
-    # One thread more than decode: the generator keeps one.
-    options.threading.private_threadpool_size = threads + 1
-    options.threading.max_intra_op_parallelism = 1
-    dataset = dataset.with_options(options)
+    dataset = tf_pipeline(path, threads, extend)
 
     def read() -> Iterator[NDArray[np.uint8]]:
         for batch in dataset:

@@ -75,8 +75,14 @@ def torchvision(path: Path, threads: int) -> Images:
     return _over_zip(path, threads, decode)
 
 
-def tfdata(path: Path, threads: int) -> Images:
-    """tf.data: a generator of members, ``tf.io.decode_jpeg``, prefetch."""
+def tf_pipeline(path: Path, threads: int, extend: Callable[[Any, Any], Any]) -> Any:
+    """A tf.data.Dataset that decodes with so many threads.
+
+    Args:
+        path: The zip, whose members a generator reads.
+        threads: That decode.
+        extend: Makes the pipeline: takes TensorFlow and the dataset of the members' bytes.
+    """
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     tf: Any = importlib.import_module("tensorflow")
@@ -89,13 +95,21 @@ def tfdata(path: Path, threads: int) -> Images:
             for name in names:
                 yield archive.read(name)
 
-    dataset = tf.data.Dataset.from_generator(members, output_signature=tf.TensorSpec((), tf.string))
-    dataset = dataset.map(lambda payload: tf.io.decode_jpeg(payload, channels=3), num_parallel_calls=threads)
+    dataset = extend(tf, tf.data.Dataset.from_generator(members, output_signature=tf.TensorSpec((), tf.string)))
     options = tf.data.Options()
     # One thread more than decode: the generator keeps one.
     options.threading.private_threadpool_size = threads + 1
     options.threading.max_intra_op_parallelism = 1
-    dataset = dataset.prefetch(2).with_options(options)
+    return dataset.prefetch(2).with_options(options)
+
+
+def tfdata(path: Path, threads: int) -> Images:
+    """tf.data: a generator of members, ``tf.io.decode_jpeg``, prefetch."""
+
+    def extend(tf: Any, members: Any) -> Any:
+        return members.map(lambda payload: tf.io.decode_jpeg(payload, channels=3), num_parallel_calls=threads)
+
+    dataset = tf_pipeline(path, threads, extend)
 
     def read() -> Iterator[tuple[Any, int]]:
         for number, image in enumerate(dataset):
