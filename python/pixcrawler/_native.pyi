@@ -198,6 +198,38 @@ class Directory:
 Item: TypeAlias = tuple[Buffer, int, Directory, int]
 """A member to decode: a buffer that holds its extent, the chunk position of its first byte, directory, index."""
 
+@final
+class ImageInfo:
+    """What a picture is that was decoded to its end."""
+
+    @property
+    def height(self) -> int:
+        """Rows of the picture as it is delivered at its own size."""
+
+    @property
+    def width(self) -> int:
+        """Columns of the same."""
+
+    @property
+    def format(self) -> str:
+        """The file format, as :func:`detect_format` names it."""
+
+    @property
+    def orientation(self) -> int:
+        """EXIF's value, 1 (upright) to 8; 1 where there is none that can be read."""
+
+    @property
+    def color(self) -> str:
+        """How the colours are coded: "grey", "grey+alpha", "RGB", "RGBA", "palette" or "CMYK"."""
+
+    @property
+    def bits(self) -> int:
+        """Bits a channel, or an index into a palette, as coded."""
+
+    @property
+    def decoder(self) -> str:
+        """Who decoded it, as in :class:`DecoderStats`."""
+
 class DecoderStats(TypedDict):
     """What a decoder has done; times are nanoseconds, summed over threads.
 
@@ -276,6 +308,19 @@ class Decoder:
 
         Returns:
             Length 1 to N (0 of 0): arrays, or the errors of those that failed.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+        """
+
+    def inspect(self, items: Sequence[Item], /) -> list[ImageInfo | PixCrawlerError]:
+        """Inflate members, check their CRC, and decode each whole at its own size, keeping no pixels.
+
+        Args:
+            items: Length N.
+
+        Returns:
+            Length N: what each picture is, or the error that decoding it at its own size gives.
 
         Raises:
             KeyboardInterrupt: Ctrl-C.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pixcrawler._native import Buffer, Decoder, Item
+    from pixcrawler._native import Buffer, Decoder, ImageInfo, Item
     from pixcrawler.prefetch import Prefetcher
     from pixcrawler.schedule import ByteBudget, RunLock, Segment
     from pixcrawler.sources import Source
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     NativeCall: TypeAlias = Callable[[list[Item], int], Sequence[object]]
 
-__all__ = ["ArrayJobs", "DecodeAhead", "Job", "Piece", "StackedJobs"]
+__all__ = ["ArrayJobs", "DecodeAhead", "InspectJobs", "Job", "Piece", "StackedJobs"]
 
 # Two batches in work at once: while the last images of one are decoded, idle threads begin the next.
 _DRIVERS = 2
@@ -50,6 +50,7 @@ class Piece:
         size_bytes: What was accounted for it.
         chunk_error: Why a whole chunk could not be opened, in place of samples.
         chunk_samples: How many samples the catalogue counts in that chunk.
+        infos: Of :class:`InspectJobs`, in place of images: what each sample is, or None for one that failed.
     """
 
     samples: list[Sample]
@@ -58,6 +59,7 @@ class Piece:
     size_bytes: int = 0
     chunk_error: PixCrawlerError | None = None
     chunk_samples: int = 0
+    infos: Sequence[ImageInfo | None] = ()
 
 
 @dataclass(eq=False)
@@ -120,7 +122,7 @@ class DecodeAhead:
         lock: RunLock,
         budget: ByteBudget,
         clock: PassClock,
-        jobs: StackedJobs | ArrayJobs,
+        jobs: StackedJobs | ArrayJobs | InspectJobs,
     ) -> None:
         self.source = source
         self.prefetcher = prefetcher
@@ -511,3 +513,38 @@ class ArrayJobs:
         piece = Piece(samples[: len(images)], images, errors, size_bytes)
         ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
         return len(images)
+
+
+class InspectJobs:
+    """Samples that are decoded to be checked: their pixels are not kept.
+
+    Args:
+        threads: Decode threads.
+    """
+
+    _SAMPLES = 32
+
+    def __init__(self, threads: int) -> None:
+        self._samples = max(self._SAMPLES, 4 * threads)
+
+    def size_after(self, good: int) -> int:  # noqa: ARG002 - batches have no borders here
+        """Samples of the next job, at most."""
+        return self._samples
+
+    def is_full(self, job: Job) -> bool:
+        """Whether a job has all its samples."""
+        return len(job.samples) == job.wanted
+
+    def run(self, ahead: DecodeAhead, job: Job) -> None:
+        """Inspect a job."""
+
+        def call(items: list[Item], _start: int) -> Sequence[object]:
+            return ahead.decoder.inspect(items)
+
+        done = 0
+        while (stop := ahead.ready(job, done)) > done:
+            samples = job.samples[done:stop]
+            results, errors = ahead.decode(samples, call)
+            infos = [None if position in errors else result for position, result in enumerate(results)]
+            ahead.hand_over(job, Piece(samples, [], errors, infos=infos), reserved_bytes=0)
+            done = stop

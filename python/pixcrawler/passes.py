@@ -10,7 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pixcrawler import _native
-from pixcrawler.decode_ahead import ArrayJobs, DecodeAhead, StackedJobs
+from pixcrawler.decode_ahead import ArrayJobs, DecodeAhead, InspectJobs, StackedJobs
 from pixcrawler.prefetch import Prefetcher
 from pixcrawler.schedule import ByteBudget, RunLock
 from pixcrawler.stats import PassClock
@@ -92,7 +92,7 @@ class Pass:
         source: Source,
         options: Options,
         image_size: tuple[int, int] | None,
-        jobs: StackedJobs | ArrayJobs,
+        jobs: StackedJobs | ArrayJobs | InspectJobs,
         *,
         first_batch: int,
         threads: int,

@@ -24,7 +24,11 @@ thread_local! {
 }
 
 /// Runs one image's work: not at all after a stop, and a panic in it is that image's error alone.
-fn guarded<T>(context: &Context, stop: &AtomicBool, work: impl FnOnce(&mut Scratch) -> Result<T>) -> Result<T> {
+pub(crate) fn guarded<T>(
+    context: &Context,
+    stop: &AtomicBool,
+    work: impl FnOnce(&mut Scratch) -> Result<T>,
+) -> Result<T> {
     if stop.load(Ordering::Relaxed) || context.is_stopped() {
         return Err(Error::new(Code::Interrupted, "the batch was stopped before this image"));
     }
@@ -44,19 +48,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Items that threads take in order, and by position what became of them.
-struct Shared<I, R> {
+pub(crate) struct Shared<I, R> {
     items: Mutex<Enumerate<I>>,
     results: Mutex<Vec<Option<R>>>,
 }
 
 impl<I: ExactSizeIterator, R> Shared<I, R> {
-    fn new(items: I) -> Self {
+    pub(crate) fn new(items: I) -> Self {
         let results = (0..items.len()).map(|_| None).collect();
         Self { items: Mutex::new(items.enumerate()), results: Mutex::new(results) }
     }
 
     /// Takes items until none is left.
-    fn work(&self, each: impl Fn(usize, I::Item) -> Option<R>) {
+    pub(crate) fn work(&self, each: impl Fn(usize, I::Item) -> Option<R>) {
         loop {
             // The lock is let go of before the work.
             let next = lock(&self.items).next();
@@ -67,7 +71,7 @@ impl<I: ExactSizeIterator, R> Shared<I, R> {
     }
 
     /// The results up to the first item that has none.
-    fn finish(self) -> Vec<R> {
+    pub(crate) fn finish(self) -> Vec<R> {
         let results = self.results.into_inner().unwrap_or_else(PoisonError::into_inner);
         results.into_iter().map_while(|result| result).collect()
     }

@@ -155,6 +155,38 @@ impl Decoder {
     }
 }
 
+/// How a picture's colours are coded in its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    /// Luma alone.
+    Grey,
+    /// Luma and alpha.
+    GreyAlpha,
+    /// Three colours, as RGB or YCbCr.
+    Rgb,
+    /// Three colours and alpha.
+    Rgba,
+    /// Indices into a table of colours.
+    Palette,
+    /// Four inks, as CMYK or YCCK.
+    Cmyk,
+}
+
+impl Color {
+    /// The name as reports have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Grey => "grey",
+            Self::GreyAlpha => "grey+alpha",
+            Self::Rgb => "RGB",
+            Self::Rgba => "RGBA",
+            Self::Palette => "palette",
+            Self::Cmyk => "CMYK",
+        }
+    }
+}
+
 /// What the codecs keep from image to image.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -199,6 +231,32 @@ impl<'a> Image<'a> {
             Self::Jpeg(image) => image.size(),
             Self::Png(image) => image.size(),
             Self::Webp(image) => image.size(),
+        }
+    }
+
+    /// The format.
+    pub(crate) const fn kind(&self) -> Kind {
+        match self {
+            Self::Jpeg(_) => Kind::Jpeg,
+            Self::Png(_) => Kind::Png,
+            Self::Webp(_) => Kind::Webp,
+        }
+    }
+
+    /// How the colours are coded.
+    pub(crate) fn color(&self) -> Color {
+        match self {
+            Self::Jpeg(image) => image.color(),
+            Self::Png(image) => image.color(),
+            Self::Webp(image) => image.color(),
+        }
+    }
+
+    /// Bits a channel, or an index into a palette, as coded.
+    pub(crate) fn bits(&self) -> u8 {
+        match self {
+            Self::Jpeg(_) | Self::Webp(_) => 8,
+            Self::Png(image) => image.bits(),
         }
     }
 

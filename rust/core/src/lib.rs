@@ -11,6 +11,7 @@ mod context;
 mod error;
 mod exif;
 pub mod inflate;
+pub mod inspect;
 mod limits;
 mod resizing;
 mod sample;

@@ -79,16 +79,16 @@ pub struct Options {
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) inflated: Vec<u8>,
-    buffers: Buffers,
+    pub(crate) buffers: Buffers,
 }
 
 #[derive(Default)]
-struct Buffers {
+pub(crate) struct Buffers {
     /// The picture as coded.
-    coded: Vec<u8>,
+    pub(crate) coded: Vec<u8>,
     /// The picture upright.
     upright: Vec<u8>,
-    codec: codec::Scratch,
+    pub(crate) codec: codec::Scratch,
     resize: pixcrawler_resize::Scratch,
 }
 
@@ -123,7 +123,7 @@ struct Opened<'a> {
     width: usize,
 }
 
-fn upright_size((width, height): (usize, usize), orientation: Orientation) -> (usize, usize) {
+pub(crate) fn upright_size((width, height): (usize, usize), orientation: Orientation) -> (usize, usize) {
     if orientation.swaps_sides() { (height, width) } else { (width, height) }
 }
 
@@ -139,7 +139,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-fn read<'a>(member: &Member<'a>, inflated: &'a mut Vec<u8>, context: &Context) -> Result<&'a [u8]> {
+pub(crate) fn read<'a>(member: &Member<'a>, inflated: &'a mut Vec<u8>, context: &Context) -> Result<&'a [u8]> {
     let started = Instant::now();
     let limits = &context.options.limits;
     let bytes = read_member(member.directory, member.index, member.buffer, member.offset, inflated, limits)?;

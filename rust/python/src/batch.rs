@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 use numpy::ndarray::IntoDimension;
 use pixcrawler_core::batch::{self, Context, Member, Picture, Share};
 use pixcrawler_core::codec::Decoder as Codec;
-use pixcrawler_core::{Filter, Fit, Mode, Options, Resize};
+use pixcrawler_core::{Filter, Fit, Mode, Options, Resize, inspect};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 use crate::buffers::{Buffer, Slots, array};
 use crate::directory::{Directory, PyLimits};
+use crate::inspect::ImageInfo;
 use crate::{errors, memory, pool};
 
 type Item = (Buffer, u64, Py<Directory>, usize);
@@ -151,6 +152,20 @@ impl Decoder {
                 Ok(Picture { pixels, height, width }) => {
                     results.append(array(py, pixels, [height, width, channels].into_dimension())?)?;
                 }
+                Err(error) => results.append(errors::exception(py, &error)?)?,
+            }
+        }
+        Ok(results)
+    }
+
+    #[pyo3(signature = (items, /))]
+    fn inspect<'py>(&self, py: Python<'py>, items: Vec<Item>) -> PyResult<Bound<'py, PyList>> {
+        let members = members(&items)?;
+        let run = |share: Share<'_>| self.run(py, members.len(), share);
+        let results = PyList::empty(py);
+        for found in inspect::inspect(&members, &self.context, run)? {
+            match found {
+                Ok(found) => results.append(Bound::new(py, ImageInfo::from(found))?)?,
                 Err(error) => results.append(errors::exception(py, &error)?)?,
             }
         }

@@ -6,6 +6,7 @@ mod buffers;
 mod directory;
 mod errors;
 mod files;
+mod inspect;
 mod memory;
 mod pool;
 mod sockets;
@@ -44,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<buffers::SegmentBuffer>()?;
     module.add_class::<directory::Directory>()?;
     module.add_class::<files::LocalFile>()?;
+    module.add_class::<inspect::ImageInfo>()?;
     module.add_class::<memory::MemoryLease>()?;
     pool::install_fork_handler();
     Ok(())

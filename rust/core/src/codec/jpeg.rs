@@ -49,6 +49,14 @@ impl<'a> Image<'a> {
         (self.scale.apply(header.width), self.scale.apply(header.height))
     }
 
+    pub(super) fn color(&self) -> super::Color {
+        match self.jpeg.header().color {
+            Color::Grey => super::Color::Grey,
+            Color::Rgb => super::Color::Rgb,
+            Color::Cmyk => super::Color::Cmyk,
+        }
+    }
+
     pub(super) fn exif(&self) -> Option<&'a [u8]> {
         jpeg::exif(self.bytes)
     }

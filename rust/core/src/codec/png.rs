@@ -5,7 +5,7 @@ use std::io::{Cursor, ErrorKind};
 
 use png::{BitDepth, ColorType, DecodingError, Reader, Transformations};
 
-use super::{check_pixels, room};
+use super::{Color, check_pixels, room};
 use crate::{Code, Error, Limits, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
@@ -79,6 +79,20 @@ impl<'a> Image<'a> {
     pub(super) fn size(&self) -> (usize, usize) {
         let (width, height) = self.reader.info().size();
         (width as usize, height as usize)
+    }
+
+    pub(super) fn color(&self) -> Color {
+        match self.reader.info().color_type {
+            ColorType::Grayscale => Color::Grey,
+            ColorType::GrayscaleAlpha => Color::GreyAlpha,
+            ColorType::Rgb => Color::Rgb,
+            ColorType::Rgba => Color::Rgba,
+            ColorType::Indexed => Color::Palette,
+        }
+    }
+
+    pub(super) fn bits(&self) -> u8 {
+        self.reader.info().bit_depth as u8
     }
 
     pub(super) fn exif(&self) -> Option<&[u8]> {

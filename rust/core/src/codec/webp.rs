@@ -2,7 +2,7 @@
 
 use pixcrawler_webp::{self as webp, Header, PixelFormat};
 
-use super::room;
+use super::{Color, room};
 use crate::{Code, Error, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
@@ -28,6 +28,10 @@ impl<'a> Image<'a> {
 
     pub(super) fn size(&self) -> (usize, usize) {
         (self.header.width, self.header.height)
+    }
+
+    pub(super) fn color(&self) -> Color {
+        if self.header.has_alpha { Color::Rgba } else { Color::Rgb }
     }
 
     /// The EXIF chunk's TIFF block (WebP container specification, "Metadata"; some writers keep JPEG's prefix).
