@@ -43,11 +43,13 @@ if TYPE_CHECKING:
     from pixcrawler.load import load_dataset
     from pixcrawler.records import ChunkRecord, DatasetInfo, Job, LabelCount
     from pixcrawler.stats import Stats
+    from pixcrawler.verify import ChunkReport, Problem, RepairReport, VerifyReport, verify_dataset
 
 __all__ = [
     "ArchiveError",
     "AuthenticationError",
     "ChunkRecord",
+    "ChunkReport",
     "Dataset",
     "DatasetInfo",
     "DecompressionError",
@@ -66,20 +68,25 @@ __all__ = [
     "NotFoundError",
     "PixCrawlerClient",
     "PixCrawlerError",
+    "Problem",
     "ProtocolError",
     "RateLimitError",
+    "RepairReport",
     "Stats",
     "StoreError",
     "TooManyFailuresError",
     "UnsupportedImageError",
+    "VerifyReport",
     "__version__",
     "load_dataset",
+    "verify_dataset",
 ]
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "ChunkRecord": "records",
+    "ChunkReport": "verify",
     "Dataset": "dataset",
     "DatasetInfo": "records",
     "Failure": "failures",
@@ -88,8 +95,12 @@ _HOMES = {
     "LabelCount": "records",
     "Limits": "limits",
     "PixCrawlerClient": "client",
+    "Problem": "verify",
+    "RepairReport": "verify",
     "Stats": "stats",
+    "VerifyReport": "verify",
     "load_dataset": "load",
+    "verify_dataset": "verify",
 }
 
 

@@ -26,7 +26,9 @@ from pixcrawler import (
     PixCrawlerError,
     RateLimitError,
     Stats,
+    VerifyReport,
     load_dataset,
+    verify_dataset,
 )
 
 
@@ -144,3 +146,13 @@ def errors() -> None:
         assert_type(exc.code, str)
         assert_type(exc.offset, int | None)
         assert_type(exc.remedy, str)
+
+
+def verify() -> None:
+    report = verify_dataset("photos.zip", on_truncated="keep", repair_to=Path("repaired"), on_progress=progress)
+    assert_type(report, VerifyReport)
+    assert_type([problem.member for problem in report.problems], list[str | None])
+    assert_type(report.chunks[0].good, int)
+
+
+def progress(done: int, total: int | None) -> None: ...

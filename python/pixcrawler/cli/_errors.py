@@ -10,12 +10,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from pixcrawler.exceptions import DownloadError, IntegrityError, NetworkError, PixCrawlerError, escape
+from pixcrawler import codes, exceptions
+from pixcrawler.exceptions import (
+    ArchiveError,
+    DownloadError,
+    IntegrityError,
+    NetworkError,
+    PixCrawlerError,
+    escape,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Commands", "needs_extra"]
+__all__ = [
+    "EXIT_DISK",
+    "EXIT_ERROR",
+    "EXIT_INTEGRITY",
+    "EXIT_NETWORK",
+    "Commands",
+    "exit_code_of",
+    "needs_extra",
+]
 
 EXIT_ERROR: Final = 1
 EXIT_NETWORK: Final = 3
@@ -26,11 +42,21 @@ EXIT_INTERRUPTED: Final = 130
 # The most specific first.
 _EXIT_CODES: Final[tuple[tuple[type[PixCrawlerError], int], ...]] = (
     (IntegrityError, EXIT_INTEGRITY),
+    (ArchiveError, EXIT_INTEGRITY),
     (DownloadError, EXIT_NETWORK),
     (NetworkError, EXIT_NETWORK),
     (PixCrawlerError, EXIT_ERROR),
 )
 _DISK_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+def exit_code_of(code: str) -> int:
+    """The exit code for an error of that stable code."""
+    if code == "file_io":
+        return EXIT_DISK
+    entry = codes.lookup(code)
+    kind = PixCrawlerError if entry is None else getattr(exceptions, entry.exception, PixCrawlerError)
+    return next((exit_code for base, exit_code in _EXIT_CODES if issubclass(kind, base)), EXIT_ERROR)
 
 
 class Commands(click.Group):
@@ -43,8 +69,7 @@ class Commands(click.Group):
             # What is still buffered belongs to the command: a closed pipe must show here, not at the very end.
             sys.stdout.flush()
         except PixCrawlerError as error:
-            code = next(code for kind, code in _EXIT_CODES if isinstance(error, kind))
-            _fail(ctx, str(error), code)
+            _fail(ctx, str(error), exit_code_of(error.code))
         except BrokenPipeError:
             _forget_stdout()
             ctx.exit(0)

@@ -66,14 +66,14 @@ def add_row(table: Table, cells: Iterable[str]) -> None:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
     """A live bar on stderr, if that is a terminal.
 
     Args:
         what: Stands before the bar.
 
     Yields:
-        To call with the number done and the number of all; None where there is no bar.
+        To call with the number done and the number of all, if that is known; None where there is no bar.
     """
     if not sys.stderr.isatty():
         yield None
@@ -85,7 +85,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
 
-        def show(done: int, total: int) -> None:
+        def show(done: int, total: int | None) -> None:
             progress.update(task, completed=done, total=total)
 
         yield show

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pixcrawler.limits import Limits
     from pixcrawler.sources import SampleLabel, Source
 
-__all__ = ["FolderSource", "ZipSource", "is_local", "open_local"]
+__all__ = ["FolderSource", "ZipSource", "is_local", "open_local", "zips_at"]
 
 _TAIL_BYTES = 1 << 16
 _FOLDER_CHUNK_IMAGES = 500
@@ -54,12 +54,21 @@ def open_local(path: str | os.PathLike[str], limits: Limits) -> Source:
         DownloadError: It cannot be read.
     """
     place = Path(path)
+    zips = zips_at(place)
+    return ZipSource(place, zips, limits) if zips else FolderSource(place, limits)
+
+
+def zips_at(place: Path) -> list[Path]:
+    """The zips that a path stands for, in order: the file itself, or those at a folder's top; none of a plain folder.
+
+    Raises:
+        NotFoundError: There is nothing at ``place``.
+    """
     if place.is_dir():
-        zips = sorted(entry for entry in place.iterdir() if entry.suffix.lower() == ".zip" and entry.is_file())
-        return ZipSource(place, zips, limits) if zips else FolderSource(place, limits)
+        return sorted(entry for entry in place.iterdir() if entry.suffix.lower() == ".zip" and entry.is_file())
     if not place.exists():
         raise NotFoundError(f"expected a zip file or a folder at {place}, found nothing", code="path_not_found")
-    return ZipSource(place, [place], limits)
+    return [place]
 
 
 def _raise_file_error(exc: OSError, path: Path, chunk_id: str) -> NoReturn:
