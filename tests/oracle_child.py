@@ -108,7 +108,7 @@ def find_stale(path: str, options: dict[str, Any]) -> list[str]:
                 for fill in (0x00, 0xFF):
                     out = np.full((1, *size, channels), fill, np.uint8)
                     (error,) = decoder.decode_into([item], out)
-                    outs.append(None if error is not None else out)
+                    outs.append(None if isinstance(error, PixCrawlerError) else out)
                 if (outs[0] is None) != (outs[1] is None) or (outs[0] is not None and not np.array_equal(*outs)):
                     stale.append(directory.name(index))
     return stale

@@ -99,9 +99,9 @@ def decode_files(
 
 
 def catching_warning(items: Iterable[Any]) -> list[Any]:
-    """All items of a pass; the warning that samples were left out is expected."""
+    """All items of a pass; the warning that samples were left out or kept is expected."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*were left out.*")
+        warnings.filterwarnings("ignore", message=".*were (left out|kept).*")
         return list(items)
 
 
@@ -132,6 +132,9 @@ def decode_one(data: bytes, **options: Any) -> NDArray[np.uint8]:
     (result,) = make_decoder(**options).decode(bare_items([data]), max_bytes=1 << 30)
     if isinstance(result, pixcrawler.PixCrawlerError):
         raise result
+    if isinstance(result, _native.Kept):
+        assert result.image is not None
+        return result.image
     return result
 
 

@@ -230,6 +230,18 @@ class ImageInfo:
     def decoder(self) -> str:
         """Who decoded it, as in :class:`DecoderStats`."""
 
+@final
+class Kept:
+    """An image that was delivered though it is not whole, as ``keep_truncated`` asks."""
+
+    @property
+    def image(self) -> NDArray[np.uint8] | None:
+        """uint8 (H, W, C); None if it stands in a slot of the caller's array."""
+
+    @property
+    def error(self) -> PixCrawlerError:
+        """Why it is not whole: the error that it would be else."""
+
 class DecoderStats(TypedDict):
     """What a decoder has done; times are nanoseconds, summed over threads.
 
@@ -258,7 +270,7 @@ class Decoder:
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos", each as Pillow computes it.
         apply_exif: Turn images as their EXIF orientation says.
         draft: Let JPEGs be decoded at 1/2, 1/4 or 1/8 where that still covers ``image_size``; changes pixels.
-        keep_truncated: Deliver JPEGs that end too early, their missing part grey.
+        keep_truncated: Deliver JPEGs that end too early, their missing part grey, as :class:`Kept`.
         limits: Bounds on untrusted input.
         threads: Size of the thread pool, shared by all decoders of that size in the process.
         working_bytes: Bound on the memory that decoders use at once beside their output; one image larger than it
@@ -282,7 +294,7 @@ class Decoder:
     def probe(self, items: Sequence[Item], /) -> list[tuple[int, int] | PixCrawlerError]:
         """(height, width) that each member has when decoded at its own size, from its headers."""
 
-    def decode_into(self, items: Sequence[Item], out: NDArray[np.uint8], /) -> list[PixCrawlerError | None]:
+    def decode_into(self, items: Sequence[Item], out: NDArray[np.uint8], /) -> list[PixCrawlerError | Kept | None]:
         """Decode members into the slots of an existing batch.
 
         Args:
@@ -291,7 +303,8 @@ class Decoder:
                 image of another size than (H, W) is an :class:`ImageSizeError`.
 
         Returns:
-            Length N: None where slot i was written, else its error; a failed slot's content is unspecified.
+            Length N: None or :class:`Kept` where slot i was written, else its error; a failed slot's content is
+            unspecified.
 
         Raises:
             ValueError: ``out`` has another shape or layout, or is in use by another call; nothing was written.
@@ -299,7 +312,7 @@ class Decoder:
             KeyboardInterrupt: Ctrl-C; the content of ``out`` is unspecified.
         """
 
-    def decode(self, items: Sequence[Item], /, *, max_bytes: int) -> list[NDArray[np.uint8] | PixCrawlerError]:
+    def decode(self, items: Sequence[Item], /, *, max_bytes: int) -> list[NDArray[np.uint8] | Kept | PixCrawlerError]:
         """Decode members into new arrays (H, W, C), each of its own size (or ``image_size``).
 
         Args:
@@ -307,7 +320,7 @@ class Decoder:
             max_bytes: Bound on the arrays together. What exceeds it is left for another call; the first image never is.
 
         Returns:
-            Length 1 to N (0 of 0): arrays, or the errors of those that failed.
+            Length 1 to N (0 of 0): arrays, :class:`Kept`, or the errors of those that failed.
 
         Raises:
             KeyboardInterrupt: Ctrl-C.

@@ -151,6 +151,12 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
         "More samples failed than max_failures allows.",
         "Look at dataset.failures; raise max_failures if that many are acceptable.",
     ),
+    # Promises of this package.
+    "accounting": CodeEntry(
+        "InternalError",
+        "A pass lost or repeated samples.",
+        "Report it with the dataset; the images delivered were those that their labels say.",
+    ),
 }
 
 

@@ -71,10 +71,13 @@ class Dataset:
         self._lease: MemoryLease | None = None
         self._passes: weakref.WeakSet[Pass] = weakref.WeakSet()
         self._last_stats = Stats()
-        self._random = RandomAccess(self._source, self._options.memory_bytes // 4, self._options.max_workers)
+        self._random = RandomAccess(
+            self._source, self._options.memory_bytes // 4, self._options.max_workers, skips=self._options.skips
+        )
         self._classes: tuple[str, ...] | None = None
         self._num_images: int | None = None
-        self._ledger = FailureLedger()
+        self._failures = FailureLedger()
+        self._kept = FailureLedger()
         _datasets.add(self)
 
     # What it is.
@@ -91,12 +94,15 @@ class Dataset:
 
     @property
     def num_images(self) -> int:
-        """Samples in all chunks. Reads the directories if the catalogue does not say."""
+        """Samples in all chunks. Reads the directories if the catalogue does not say.
+
+        Unless ``on_error`` is "raise", chunks whose directory cannot be read count as none then.
+        """
         with self._lock:
             if self._num_images is None:
                 count = self.info.num_images
                 if count is None:
-                    count = sum(len(opened.directory.samples) for opened in self._all_opened())
+                    count = sum(len(opened.directory.samples) for opened in self._random.readable())
                 self._num_images = count
             return self._num_images
 
@@ -131,20 +137,25 @@ class Dataset:
 
     @property
     def failures(self) -> FailureLedger:
-        """What ``on_error="skip"`` left out of the latest pass."""
-        return self._ledger
+        """What was left out of the latest pass; each pass has a ledger of its own."""
+        return self._failures
+
+    @property
+    def kept(self) -> FailureLedger:
+        """What the latest pass delivered though it ends too early (``on_truncated="keep"``).
+
+        Single samples (``dataset[i]``) are not recorded.
+        """
+        return self._kept
 
     def stats(self) -> Stats:
         """Where the time of the latest pass went, and in ``.limit`` what limits it, in one plain sentence."""
         latest = self._latest
         return self._last_stats if latest is None else latest.stats()
 
-    def _all_opened(self) -> Iterator[OpenedChunk]:
-        return (self._random.opened(number) for number in range(self.num_chunks))
-
     def _string_labels(self) -> set[str]:
         labels = set()
-        for opened in self._all_opened():
+        for opened in self._random.readable():
             for index in opened.directory.samples:
                 label, _ = self._label(opened, index)
                 if isinstance(label, str):
@@ -173,7 +184,7 @@ class Dataset:
             An iterator of (uint8 (H, W, C), label). It can be closed, and used as a context manager.
 
         Raises:
-            PixCrawlerError: While iterating, at the first sample that cannot be delivered (with ``on_error="raise"``).
+            PixCrawlerError: While iterating, at the first sample that cannot be delivered, unless ``on_error`` skips.
         """
         options = self._options
         run = self._begin(
@@ -206,7 +217,7 @@ class Dataset:
         Raises:
             ValueError: An argument is out of its range.
             ImageSizeError: While iterating: without any ``image_size`` an image has another size than the first.
-            PixCrawlerError: While iterating, at the first sample that cannot be delivered (with ``on_error="raise"``).
+            PixCrawlerError: While iterating, at the first sample that cannot be delivered, unless ``on_error`` skips.
         """
         check_count("batch_size", batch_size)
         options = replace(
@@ -230,6 +241,7 @@ class Dataset:
         _warn_of_slow_build()
         if self._lease is None:
             self._lease = MemoryLease(kept_bytes(options))
+        allowed = options.max_failures
         run = Pass(
             self._source,
             options,
@@ -237,9 +249,9 @@ class Dataset:
             jobs,
             first_batch=first_batch,
             threads=self._threads,
+            max_failures=part_of(len(self), allowed) if isinstance(allowed, float) else allowed,
         )
-        allowed = options.max_failures
-        self._ledger.begin(int(allowed * len(self)) if isinstance(allowed, float) else allowed)
+        self._failures, self._kept = run.failures, run.kept
         self._latest = run
         self._passes.add(run)
         return run
@@ -290,7 +302,7 @@ class Dataset:
         if labels and not drop_last:
             run.clock.deliver(len(labels))
             yield _joined(images), labels
-        self._finish(run, stacklevel=4)
+        self._finish(run, stacklevel=4, dropped=len(labels) if drop_last else 0)
 
     def decode_all_into(self, out: NDArray[np.uint8], image_size: tuple[int, int]) -> list[Any]:
         """Decode the whole dataset into one array, in order and without a second copy.
@@ -300,11 +312,11 @@ class Dataset:
             image_size: (H, W).
 
         Returns:
-            The labels of the images delivered. With ``on_error="skip"`` they may be fewer than ``out`` has places:
+            The labels of the images delivered. Where ``on_error`` skips they may be fewer than ``out`` has places:
             the good images stand together at its front.
 
         Raises:
-            PixCrawlerError: The first sample that cannot be delivered (with ``on_error="raise"``), or the dataset has
+            PixCrawlerError: The first sample that cannot be delivered, unless ``on_error`` skips, or the dataset has
                 more samples than the catalogue counts.
         """
         options = self._options
@@ -329,34 +341,44 @@ class Dataset:
     def _settle_all(self, run: Pass, piece: Piece) -> None:
         """Raise or record all failures of a piece, as ``on_error`` says."""
         self._settle_chunk(run, piece)
-        for position in range(len(piece.samples)):
+        for position in sorted(piece.errors.keys() | piece.kept.keys()):
             self._settle(run, piece, position)
 
     def _settle_chunk(self, run: Pass, piece: Piece) -> None:
         """Raise or record that a whole chunk could not be opened."""
         if piece.chunk_error is not None:
-            self._fail(piece.chunk_error, num_samples=piece.chunk_samples)
-            run.clock.failures += piece.chunk_samples
+            self._fail(run, piece.chunk_error, num_samples=piece.chunk_samples)
+            run.note_failed_chunk(piece.chunk_samples)
 
     def _settle(self, run: Pass, piece: Piece, position: int) -> None:
-        """Raise or record the failure of one sample, if it failed."""
+        """Raise or record the failure of one sample, if it failed; record it if it was kept."""
         if position in piece.errors:
-            self._fail(piece.errors[position])
-            run.note_failures(1)
+            self._fail(run, piece.errors[position])
+            run.note_failure()
+        elif position in piece.kept:
+            run.kept.add(Failure.of(piece.kept[position]))
+            run.clock.kept += 1
 
-    def _fail(self, error: PixCrawlerError, *, num_samples: int = 1) -> None:
+    def _fail(self, run: Pass, error: PixCrawlerError, *, num_samples: int = 1) -> None:
+        failure = Failure.of(error, num_samples=num_samples)
         # A size that does not fit is a missing argument, and a refused key fails everything: neither is a bad sample.
-        if self._options.on_error == "raise" or isinstance(error, (ImageSizeError, AuthenticationError)):
+        if isinstance(error, (ImageSizeError, AuthenticationError)) or _decide(self._options, failure) == "raise":
             raise error
-        self.failures.add(Failure.of(error, num_samples=num_samples))
+        run.failures.add(failure)
 
-    def _finish(self, run: Pass, *, stacklevel: int) -> None:
+    def _finish(self, run: Pass, *, stacklevel: int, dropped: int = 0) -> None:
         """End a pass, and warn of what it left out; ``stacklevel`` is that of the user's line, seen from here."""
-        run.clock.end()
-        failed = run.clock.failures
-        if failed:
-            message = f"{failed} of {self.num_images} samples were left out ({self.failures!r}): see dataset.failures"
-            warnings.warn(message, stacklevel=stacklevel)
+        samples = run.finish(dropped=dropped)
+        told = []
+        if run.failures:
+            told.append(
+                f"{run.clock.failures} of {samples} samples were left out ({_listed(run.failures)}): dataset.failures "
+                'says which and why, dataset.failures.save("failures.jsonl") writes it down for cleaning'
+            )
+        if run.kept:
+            told.append(f"{len(run.kept)} of {samples} images end too early and were kept: see dataset.kept")
+        if told:
+            warnings.warn("; ".join(told), stacklevel=stacklevel)
 
     # Single samples.
 
@@ -416,7 +438,7 @@ class Dataset:
         Raises:
             LimitError: X is larger than the memory that is available; the message says both sizes.
             ImageSizeError: Without ``image_size`` the images are of several sizes.
-            PixCrawlerError: A sample cannot be delivered (with ``on_error="raise"``).
+            PixCrawlerError: A sample cannot be delivered, unless ``on_error`` skips it.
         """
         from pixcrawler.loaders.numpy import to_arrays
 
@@ -461,6 +483,31 @@ class Dataset:
         """Name and size."""
         info = self.info
         return f"<Dataset {info.name!r} ({info.job_id}): {info.num_images} images in {self.num_chunks} chunks>"
+
+
+def part_of(samples: int, fraction: float) -> int:
+    """How many of so many samples a fraction is, rounded down: 0.29 of 100 are 29, whatever floating point says.
+
+    Args:
+        samples: All of them.
+        fraction: From 0 to 1.
+    """
+    return int(round(samples * fraction, 6))
+
+
+def _decide(options: Options, failure: Failure) -> str:
+    """What ``on_error`` says of a failure: "raise" or "skip"."""
+    if not callable(options.on_error):
+        return options.on_error
+    decision: object = options.on_error(failure)
+    if isinstance(decision, str) and decision in {"raise", "skip"}:
+        return decision
+    message = f"on_error must return 'raise' or 'skip', not {decision!r}"
+    raise (ValueError if isinstance(decision, str) else TypeError)(message)
+
+
+def _listed(ledger: FailureLedger) -> str:
+    return ", ".join(f"{code}: {count}" for code, count in ledger.counts().items())
 
 
 def _stack(images: Any) -> NDArray[np.uint8]:

@@ -7,11 +7,11 @@ import time
 from collections import deque
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pixcrawler import _native
 from pixcrawler.downloader import RangesUnsupportedError
-from pixcrawler.exceptions import ArchiveError, IntegrityError, PixCrawlerError
+from pixcrawler.exceptions import ArchiveError, ImageSizeError, IntegrityError, PixCrawlerError
 from pixcrawler.prefetch import NoSample, Plan
 from pixcrawler.schedule import Sample
 
@@ -43,23 +43,41 @@ class Piece:
     """Samples decoded together, in order.
 
     Attributes:
+        position: Samples of the run before them.
         samples: The samples.
         images: (N, H, W, C) uint8, or one array for each sample; where ``errors`` has an entry the content is
             unspecified.
-        errors: By position, why a sample failed.
+        errors: By position in the piece, why a sample failed.
+        kept: By position in the piece, why an image that is delivered all the same is not whole.
         size_bytes: What was accounted for it.
         chunk_error: Why a whole chunk could not be opened, in place of samples.
-        chunk_samples: How many samples the catalogue counts in that chunk.
+        chunk_samples: How many samples the catalogue counts in that chunk; 1 if it does not say.
         infos: Of :class:`InspectJobs`, in place of images: what each sample is, or None for one that failed.
     """
 
+    position: int
     samples: list[Sample]
     images: NDArray[np.uint8] | list[NDArray[np.uint8] | None]
     errors: dict[int, PixCrawlerError] = field(default_factory=dict)
+    kept: dict[int, PixCrawlerError] = field(default_factory=dict)
     size_bytes: int = 0
     chunk_error: PixCrawlerError | None = None
     chunk_samples: int = 0
     infos: Sequence[ImageInfo | None] = ()
+
+
+class Decoded(NamedTuple):
+    """What became of samples.
+
+    Attributes:
+        images: For each sample its new array; None if it failed, or its image was written into a slot.
+        errors: By position, why a sample failed.
+        kept: By position, why an image that is delivered all the same is not whole.
+    """
+
+    images: list[Any]
+    errors: dict[int, PixCrawlerError]
+    kept: dict[int, PixCrawlerError]
 
 
 @dataclass(eq=False)
@@ -248,7 +266,9 @@ class DecodeAhead:
         """Add the samples that are known to a job that is not complete; the lock is held."""
         if self._failed_chunk is not None:
             plan, self._failed_chunk = self._failed_chunk, None
-            job.pieces.append(Piece([], [], chunk_error=plan.error, chunk_samples=plan.chunk.num_images or 0))
+            counted = plan.chunk.num_images
+            samples = 1 if counted is None else counted
+            job.pieces.append(Piece(job.position, [], [], chunk_error=plan.error, chunk_samples=samples))
             self._complete(job)
         while not job.is_complete:
             sample = self.prefetcher.next_sample()
@@ -314,7 +334,7 @@ class DecodeAhead:
                 stop += 1
             return stop
 
-    def decode(self, samples: Sequence[Sample], call: NativeCall) -> tuple[list[Any], dict[int, PixCrawlerError]]:
+    def decode(self, samples: Sequence[Sample], call: NativeCall) -> Decoded:
         """Decode samples that :meth:`ready` found alike; those whose bytes came damaged are fetched once more.
 
         Args:
@@ -323,8 +343,7 @@ class DecodeAhead:
                 each of the first ones at least.
 
         Returns:
-            What the call returned for each sample that was dealt with, and by position the errors, their places
-            filled in. The segments of these samples are released.
+            What became of the samples that were dealt with. Their segments are released.
         """
         segment_error = samples[0].segment.error
         if segment_error is not None:
@@ -334,13 +353,21 @@ class DecodeAhead:
             for position, result in enumerate(results):
                 if isinstance(result, ArchiveError) and self.source.is_remote:
                     results[position] = self._decode_again(samples[position], position, call, result)
-        errors = {position: found for position, found in enumerate(results) if isinstance(found, PixCrawlerError)}
-        for position, error in errors.items():
-            error.with_place(chunk_id=samples[position].segment.opened.chunk.id, member=samples[position].member)
+                if isinstance(results[position], ImageSizeError):
+                    results[position] = self._real_error(samples[position], results[position])
+        errors: dict[int, PixCrawlerError] = {}
+        kept: dict[int, PixCrawlerError] = {}
+        for position, found in enumerate(results):
+            if isinstance(found, PixCrawlerError):
+                errors[position] = _placed(found, samples[position])
+                results[position] = None
+            elif isinstance(found, _native.Kept):
+                kept[position] = _placed(found.error, samples[position])
+                results[position] = found.image
         with self.lock.changed:
             for sample in samples[: len(results)]:
                 self.prefetcher.release(sample.segment)
-        return results, errors
+        return Decoded(results, errors, kept)
 
     def _decode_again(self, sample: Sample, position: int, call: NativeCall, error: ArchiveError) -> object:
         """Fetch a sample's own bytes once more: those that came had another checksum, or no sound structure."""
@@ -351,6 +378,11 @@ class DecodeAhead:
         except (PixCrawlerError, RangesUnsupportedError):
             return error
         return call([(buffer, start, opened.directory, sample.index)], position)[0]
+
+    def _real_error(self, sample: Sample, error: ImageSizeError) -> PixCrawlerError:
+        """Why an image of another size cannot be decoded at all, if so: a broken one's header may claim any."""
+        (found,) = self.decoder.decode([sample.item(_bytes_of(sample.segment))], max_bytes=0)
+        return found if isinstance(found, PixCrawlerError) else error
 
     def hand_over(self, job: Job, piece: Piece, *, reserved_bytes: int) -> None:
         """Give a piece to the consumer, accounted with what it really takes."""
@@ -366,7 +398,10 @@ class DecodeAhead:
                 self.lock.changed.notify_all()
 
     def find_stacked_size(self, job: Job) -> tuple[int, int] | None:
-        """The size of the run's first sample that has one; only the job that the consumer waits for looks for it."""
+        """The size of the run's first image that can be decoded: a broken one's header may claim any.
+
+        Only the job that the consumer waits for looks for it.
+        """
         with self.lock.changed:
             while not self.lock.is_closed and self._stacked_size is None and not self.is_next(job):
                 self.lock.changed.wait()
@@ -376,12 +411,14 @@ class DecodeAhead:
         while self.ready(job, position) > position:
             segment = job.samples[position].segment
             if segment.error is None:
-                (found,) = self.decoder.probe([job.samples[position].item(_bytes_of(segment))])
-                if not isinstance(found, PixCrawlerError):
+                (found,) = self.decoder.decode([job.samples[position].item(_bytes_of(segment))], max_bytes=0)
+                image = found.image if isinstance(found, _native.Kept) else found
+                if image is not None and not isinstance(image, PixCrawlerError):
+                    height, width, _ = image.shape
                     with self.lock.changed:
-                        self._stacked_size = found
+                        self._stacked_size = height, width
                         self.lock.changed.notify_all()
-                    return found
+                    return height, width
             position += 1
         return None
 
@@ -391,6 +428,10 @@ def _are_alike(one: Segment, other: Segment) -> bool:
     if one.error is not None:
         return other.error is one.error
     return one.buffer is not None and other.buffer is not None
+
+
+def _placed(error: PixCrawlerError, sample: Sample) -> PixCrawlerError:
+    return error.with_place(chunk_id=sample.segment.opened.chunk.id, member=sample.member)
 
 
 def _bytes_of(segment: Segment) -> Buffer:
@@ -443,6 +484,7 @@ class StackedJobs:
         else:
             out = self._destination[job.position : job.position + job.wanted]
         errors: dict[int, PixCrawlerError] = {}
+        kept: dict[int, PixCrawlerError] = {}
         done = 0
         while (stop := ahead.ready(job, done)) > done:
             if stop > len(out):
@@ -455,15 +497,17 @@ class StackedJobs:
             def call(items: list[Item], start: int, slots: NDArray[np.uint8] = slots) -> Sequence[object]:
                 return ahead.decoder.decode_into(items, slots[start : start + len(items)])
 
-            results, failed = ahead.decode(job.samples[done:stop], call)
-            errors.update({done + position: error for position, error in failed.items()})
-            done += len(results)
+            decoded = ahead.decode(job.samples[done:stop], call)
+            errors.update({done + position: error for position, error in decoded.errors.items()})
+            kept.update({done + position: error for position, error in decoded.kept.items()})
+            done += len(decoded.images)
         if not job.is_complete:
             return
         if done < len(out) and self._destination is None:
             # The last batch: an array of its own size, not a part of a larger one.
             out = out[:done].copy()
-        ahead.hand_over(job, Piece(job.samples, out, errors, out.nbytes), reserved_bytes=reserved_bytes)
+        piece = Piece(job.position, job.samples, out, errors, kept, out.nbytes)
+        ahead.hand_over(job, piece, reserved_bytes=reserved_bytes)
 
 
 class ArrayJobs:
@@ -499,18 +543,18 @@ class ArrayJobs:
         """Decode a job."""
         done = 0
         while (stop := ahead.ready(job, done)) > done and ahead.take_output(job, self._max_bytes):
-            done += self._decode(ahead, job, job.samples[done:stop])
+            done += self._decode(ahead, job, done, stop)
 
-    def _decode(self, ahead: DecodeAhead, job: Job, samples: list[Sample]) -> int:
+    def _decode(self, ahead: DecodeAhead, job: Job, start: int, stop: int) -> int:
         """Decode and hand over as many samples as make a piece: nothing here holds an image longer than that."""
+        samples = job.samples[start:stop]
 
         def call(items: list[Item], _start: int) -> Sequence[object]:
             return ahead.decoder.decode(items, max_bytes=self._max_bytes)
 
-        results, errors = ahead.decode(samples, call)
-        images = [None if position in errors else result for position, result in enumerate(results)]
+        images, errors, kept = ahead.decode(samples, call)
         size_bytes = sum(image.nbytes for image in images if image is not None)
-        piece = Piece(samples[: len(images)], images, errors, size_bytes)
+        piece = Piece(job.position + start, samples[: len(images)], images, errors, kept, size_bytes)
         ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
         return len(images)
 
@@ -544,7 +588,6 @@ class InspectJobs:
         done = 0
         while (stop := ahead.ready(job, done)) > done:
             samples = job.samples[done:stop]
-            results, errors = ahead.decode(samples, call)
-            infos = [None if position in errors else result for position, result in enumerate(results)]
-            ahead.hand_over(job, Piece(samples, [], errors, infos=infos), reserved_bytes=0)
+            infos, errors, _ = ahead.decode(samples, call)
+            ahead.hand_over(job, Piece(job.position + done, samples, [], errors, infos=infos), reserved_bytes=0)
             done = stop

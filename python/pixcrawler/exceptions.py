@@ -19,6 +19,7 @@
       ImageSizeError             (ValueError)       an image has another size than its batch
       TooManyFailuresError       (RuntimeError)     more samples failed than max_failures allows
       StoreError                 (RuntimeError)     a store cannot be opened, written or served
+      InternalError              (RuntimeError)     this package broke a promise of its own
 
 The class in parentheses is the built-in that the error also is. Each error carries a stable ``code``, explained by
 :func:`pixcrawler.codes.table`. All errors pickle with all their fields, so they cross process boundaries whole.
@@ -41,6 +42,7 @@ __all__ = [
     "ImageDecodeError",
     "ImageSizeError",
     "IntegrityError",
+    "InternalError",
     "JobNotCompleteError",
     "LimitError",
     "NetworkError",
@@ -269,3 +271,7 @@ class TooManyFailuresError(PixCrawlerError, RuntimeError):
 
 class StoreError(PixCrawlerError, RuntimeError):
     """A store cannot be opened, written or served."""
+
+
+class InternalError(PixCrawlerError, RuntimeError):
+    """This package broke a promise of its own: please report it."""

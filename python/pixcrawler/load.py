@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import httpx
 
-    from pixcrawler.options import ImageSize, LabelFunction
+    from pixcrawler.options import ErrorFunction, ImageSize, LabelFunction
     from pixcrawler.sources import Source
 
 __all__ = ["load_dataset"]
@@ -34,7 +34,7 @@ def load_dataset(
     mode: Literal["RGB", "L", "RGBA"] = "RGB",
     apply_exif: bool = True,
     draft: bool = False,
-    on_error: Literal["raise", "skip"] = "raise",
+    on_error: Literal["raise", "skip"] | ErrorFunction = "raise",
     max_failures: float | None = None,
     on_truncated: Literal["fail", "keep"] = "fail",
     limits: Limits | None = None,
@@ -65,9 +65,14 @@ def load_dataset(
         apply_exif: Turn images as their EXIF orientation says.
         draft: Let JPEGs be decoded at a fraction of their size where that covers ``image_size``. Faster; changes
             pixels.
-        on_error: "raise" at the first bad sample, or "skip" it and record it in ``dataset.failures``.
-        max_failures: With "skip": samples that may fail in one pass, a count, or a fraction below 1.
-        on_truncated: "fail" or "keep" JPEGs that end too early.
+        on_error: "raise" at the first bad sample, or "skip" it and record it in ``dataset.failures``. Or a function:
+            it is called once for each :class:`Failure`, in order, in the thread that iterates, and returns "skip" or
+            "raise"; what it raises itself ends the pass. An image of another size than its batch, and a refused key,
+            raise whatever it says. Unless it is "raise", a chunk of a folder that cannot be opened is a failure with
+            ``member`` None, and ``len(dataset)`` counts the samples of the others.
+        max_failures: Samples that may be skipped in one pass: a count, or a fraction below 1 of ``len(dataset)``. A
+            chunk that cannot be opened counts as the samples that the catalogue gives it, or as one.
+        on_truncated: "fail" or "keep" JPEGs that end too early. Those kept are recorded in ``dataset.kept``.
         limits: Bounds on untrusted input.
         memory_limit: Memory held at once beside the arrays handed out: bytes, or a text such as "256MB". A quarter of
             it may stay with the dataset between passes, until it is closed.
@@ -104,7 +109,7 @@ def load_dataset(
     )
     source: Source
     if is_local(job_id):
-        source = open_local(job_id, options.limits)
+        source = open_local(job_id, options.limits, skips=options.skips)
     else:
         from pixcrawler.client import PixCrawlerClient
         from pixcrawler.sources.api import ApiSource

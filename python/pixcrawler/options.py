@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from pixcrawler.limits import Limits
 from pixcrawler.schedule import parse_bytes
 
-__all__ = ["ImageSize", "LabelFunction", "Options", "check_count", "size_of"]
+if TYPE_CHECKING:
+    from pixcrawler.failures import Failure
+
+__all__ = ["ErrorFunction", "ImageSize", "LabelFunction", "Options", "check_count", "size_of"]
 
 ImageSize: TypeAlias = "int | tuple[int, int]"
 LabelFunction: TypeAlias = Callable[[str, Any, "dict[str, Any]"], Any]
+ErrorFunction: TypeAlias = Callable[["Failure"], Literal["raise", "skip"]]
 
 _MAX_SIDE = 65_535
 _CHANNELS = {"L": 1, "RGB": 3, "RGBA": 4}
@@ -37,10 +41,10 @@ class Options:
         apply_exif: Turn images as their EXIF orientation says.
         draft: Let JPEGs be decoded at a fraction of their size where that covers ``image_size``. Faster; changes
             pixels.
-        on_error: "raise" at the first bad sample, or "skip" it and record it in ``failures``.
-        max_failures: With "skip": samples that may fail in one pass, a count or a fraction below 1; None for any
-            number.
-        on_truncated: "fail" or "keep" JPEGs that end too early.
+        on_error: "raise" at the first bad sample, or "skip" it and record it in ``failures``; or a function that is
+            called with each :class:`pixcrawler.failures.Failure` and returns one of the two.
+        max_failures: Samples that may be skipped in one pass, a count or a fraction below 1; None for any number.
+        on_truncated: "fail" or "keep" JPEGs that end too early; those kept are recorded in ``kept``.
         limits: Bounds on untrusted input.
         memory_limit: Bytes held at once: segments, batches decoded ahead, decoders' working memory.
         max_workers: Requests at once.
@@ -57,7 +61,7 @@ class Options:
     mode: Literal["RGB", "L", "RGBA"] = "RGB"
     apply_exif: bool = True
     draft: bool = False
-    on_error: Literal["raise", "skip"] = "raise"
+    on_error: Literal["raise", "skip"] | ErrorFunction = "raise"
     max_failures: float | None = None
     on_truncated: Literal["fail", "keep"] = "fail"
     limits: Limits = field(default_factory=Limits)
@@ -73,7 +77,8 @@ class Options:
         _check_choice("resize_mode", self.resize_mode, ("stretch", "crop", "pad"))
         _check_choice("interpolation", self.interpolation, ("nearest", "bilinear", "bicubic", "lanczos"))
         _check_choice("mode", self.mode, tuple(_CHANNELS))
-        _check_choice("on_error", self.on_error, ("raise", "skip"))
+        if not callable(self.on_error):
+            _check_choice("on_error", self.on_error, ("raise", "skip"))
         _check_choice("on_truncated", self.on_truncated, ("fail", "keep"))
         check_count("max_workers", self.max_workers)
         if self.decode_threads is not None:
@@ -85,6 +90,11 @@ class Options:
     def channels(self) -> int:
         """Bytes a pixel."""
         return _CHANNELS[self.mode]
+
+    @property
+    def skips(self) -> bool:
+        """Whether a bad sample need not end a pass."""
+        return self.on_error != "raise"
 
     @property
     def memory_bytes(self) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pixcrawler import _native
 from pixcrawler.decode_ahead import ArrayJobs, DecodeAhead, InspectJobs, StackedJobs
+from pixcrawler.exceptions import InternalError
+from pixcrawler.failures import FailureLedger
 from pixcrawler.prefetch import Prefetcher
 from pixcrawler.schedule import ByteBudget, RunLock
 from pixcrawler.stats import PassClock
@@ -85,6 +87,12 @@ class Pass:
         jobs: How samples become pieces.
         first_batch: Samples that are fetched before all others.
         threads: Decode threads.
+        max_failures: Samples that may be left out; None for any number.
+
+    Attributes:
+        clock: What it measures of itself.
+        failures: What it left out.
+        kept: What it delivered though it is not whole.
     """
 
     def __init__(
@@ -96,8 +104,14 @@ class Pass:
         *,
         first_batch: int,
         threads: int,
+        max_failures: int | None,
     ) -> None:
         self.clock = PassClock()
+        self.failures = FailureLedger(max_failures)
+        self.kept = FailureLedger()
+        # Samples that came out of decoding, and those that the catalogue counts in chunks that could not be opened.
+        self._met = 0
+        self._never_met = 0
         self._threads = threads
         self._pid = os.getpid()
         self._lock = RunLock()
@@ -123,6 +137,7 @@ class Pass:
         """Decoded samples in order.
 
         Raises:
+            InternalError: A sample of a directory is missing or comes twice.
             RuntimeError: The pass was begun in another process: its threads are not here.
         """
         while True:
@@ -130,14 +145,42 @@ class Pass:
                 message = "this iterator was begun before a fork: begin a new one in the child process"
                 raise RuntimeError(message)
             piece = self._ahead.next_piece()
+            at = self._prefetcher.num_samples if piece is None else piece.position
+            if at != self._met:
+                raise _miscounted(f"expected sample {self._met} next, got {at}")
             if piece is None:
                 return
+            self._met += len(piece.samples)
             yield piece
 
-    def note_failures(self, count: int) -> None:
-        """Samples that will not be delivered, so that later batches are cut to end with a job again."""
-        self._ahead.failed += count
-        self.clock.failures += count
+    def note_failure(self) -> None:
+        """A sample that will not be delivered, so that later batches are cut to end with a job again."""
+        self._ahead.failed += 1
+        self.clock.failures += 1
+
+    def note_failed_chunk(self, samples: int) -> None:
+        """A chunk that could not be opened, and the samples that the catalogue counts in it."""
+        self._never_met += samples
+        self.clock.failures += samples
+
+    def finish(self, *, dropped: int = 0) -> int:
+        """Note that all samples were taken, and check that each was delivered or left out.
+
+        Args:
+            dropped: Good samples of a last batch that was not wanted.
+
+        Returns:
+            Samples, those of chunks that could not be opened included.
+
+        Raises:
+            InternalError: The counts do not add up.
+        """
+        self.clock.end()
+        settled = self.clock.images + self.clock.failures + dropped
+        if settled != self._met + self._never_met:
+            delivered = f"{self.clock.images} delivered, {self.clock.failures} left out, {dropped} dropped"
+            raise _miscounted(f"expected {self._met + self._never_met} samples, got {delivered}")
+        return settled
 
     def stats(self) -> Stats:
         """Where the time went so far."""
@@ -155,6 +198,10 @@ class Pass:
             # A garbage collection in one of these threads may be what closes the pass.
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(deadline - time.monotonic(), 0))
+
+
+def _miscounted(detail: str) -> InternalError:
+    return InternalError(detail, code="accounting")
 
 
 _live: weakref.WeakSet[Pass] = weakref.WeakSet()

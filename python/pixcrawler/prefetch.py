@@ -60,6 +60,7 @@ class Prefetcher:
     Attributes:
         threads: They end when the run's lock is closed.
         bytes_fetched: Bytes of segments that came, so far.
+        num_samples: Samples in the directories opened, so far.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Prefetcher:
         self._waits_for_room = False
         self._error: BaseException | None = None
         self.bytes_fetched = 0
+        self.num_samples = 0
         self.threads = [
             threading.Thread(target=self._work, name=f"pixcrawler-fetch-{number}", daemon=True)
             for number in range(max_workers if source.is_remote else 1)
@@ -240,6 +242,7 @@ class Prefetcher:
         samples = opened.directory.samples
         urgent = min(max(self._urgent_samples_left, 0), len(samples))
         self._urgent_samples_left -= len(samples)
+        self.num_samples += len(samples)
         if buffer is not None:
             self.bytes_fetched += len(buffer)
             if samples:

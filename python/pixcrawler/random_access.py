@@ -8,14 +8,15 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from pixcrawler._native import Kept
 from pixcrawler.downloader import RangesUnsupportedError
-from pixcrawler.exceptions import ArchiveError, IntegrityError, PixCrawlerError
+from pixcrawler.exceptions import ArchiveError, AuthenticationError, IntegrityError, PixCrawlerError
 from pixcrawler.schedule import OpenedChunk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -67,12 +68,14 @@ class RandomAccess:
         source: Where chunks come from.
         memory_bytes: Bytes of fetched ranges that are kept.
         max_workers: Requests at once.
+        skips: Whether a chunk that cannot be opened counts as one without samples.
     """
 
-    def __init__(self, source: Source, memory_bytes: int, max_workers: int) -> None:
+    def __init__(self, source: Source, memory_bytes: int, max_workers: int, *, skips: bool) -> None:
         self._source = source
         self._memory_bytes = memory_bytes
         self._max_workers = max_workers
+        self._skips = skips
         self._lock = threading.Lock()
         self._opened: OrderedDict[int, OpenedChunk] = OrderedDict()
         self._ranges: OrderedDict[tuple[int, int], _Range] = OrderedDict()
@@ -115,6 +118,28 @@ class RandomAccess:
             self._opened[number] = opened
         return opened
 
+    def readable(self) -> Iterator[OpenedChunk]:
+        """All chunks, in order; without those that cannot be opened, if failures are skipped.
+
+        Raises:
+            AuthenticationError: The key is refused.
+            PixCrawlerError: A chunk cannot be opened, and failures are not skipped.
+        """
+        for number in range(len(self._source.chunks)):
+            opened = self._opened_or_none(number)
+            if opened is not None:
+                yield opened
+
+    def _opened_or_none(self, number: int) -> OpenedChunk | None:
+        try:
+            return self.opened(number)
+        except AuthenticationError:
+            raise
+        except PixCrawlerError:
+            if not self._skips:
+                raise
+            return None
+
     def locate(self, number: int) -> Located:
         """Find a sample.
 
@@ -140,7 +165,10 @@ class RandomAccess:
 
     def _count(self, number: int) -> int:
         count = self._source.chunks[number].num_images
-        return len(self.opened(number).directory.samples) if count is None else count
+        if count is not None:
+            return count
+        opened = self._opened_or_none(number)
+        return 0 if opened is None else len(opened.directory.samples)
 
     def read(self, samples: Sequence[Located], decoder: Decoder) -> list[NDArray[np.uint8] | PixCrawlerError]:
         """Decode samples, in one native call.
@@ -170,7 +198,7 @@ class RandomAccess:
             if isinstance(result, ArchiveError) and self._source.is_remote:
                 results[position] = self._decode_again(sample, decoder, result)
             else:
-                results[position] = result
+                results[position] = _delivered(result)
         for sample, result in zip(samples, results, strict=True):
             if isinstance(result, PixCrawlerError):
                 result.with_place(chunk_id=sample.opened.chunk.id, member=sample.member)
@@ -190,7 +218,7 @@ class RandomAccess:
         except (PixCrawlerError, RangesUnsupportedError):
             return error
         item = (buffer, start, sample.opened.directory, sample.index)
-        return decoder.decode([item], max_bytes=1 << 62)[0]
+        return _delivered(decoder.decode([item], max_bytes=1 << 62)[0])
 
     def _fetch(self, samples: Sequence[Located]) -> list[_Range | PixCrawlerError]:
         """Bytes that hold each sample, from those kept or by as few requests as make sense."""
@@ -246,6 +274,13 @@ class RandomAccess:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(self._max_workers, thread_name_prefix="pixcrawler-read")
             return self._executor
+
+
+def _delivered(result: NDArray[np.uint8] | Kept | PixCrawlerError) -> NDArray[np.uint8] | PixCrawlerError:
+    if isinstance(result, Kept):
+        # Of a call for new arrays it has one.
+        return cast("NDArray[np.uint8]", result.image)
+    return result
 
 
 def _missing(sample: Located) -> PixCrawlerError:

@@ -27,6 +27,7 @@ class Stats:
     Attributes:
         images: Images delivered.
         failures: Samples left out.
+        kept: Images delivered though they end too early (``on_truncated="keep"``).
         bytes_fetched: Bytes read from the server or the disk.
         elapsed_s: From the start of the pass to its end, or to now.
         first_batch_s: From the start to the first batch or image; None before it.
@@ -43,6 +44,7 @@ class Stats:
 
     images: int = 0
     failures: int = 0
+    kept: int = 0
     bytes_fetched: int = 0
     elapsed_s: float = 0.0
     first_batch_s: float | None = None
@@ -95,6 +97,7 @@ class PassClock:
     first_batch: float | None = None
     images: int = 0
     failures: int = 0
+    kept: int = 0
     wait_network_s: float = 0.0
     wait_consumer_s: float = 0.0
     wait_decode_s: float = 0.0
@@ -115,6 +118,7 @@ class PassClock:
         return Stats(
             images=self.images,
             failures=self.failures,
+            kept=self.kept,
             bytes_fetched=bytes_fetched,
             elapsed_s=(time.perf_counter() if self.ended is None else self.ended) - self.started,
             first_batch_s=None if self.first_batch is None else self.first_batch - self.started,

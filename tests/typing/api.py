@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,12 +56,18 @@ def load() -> None:
         label_fn=lambda member, label, metadata: (member, label, metadata.get("source")),
         allow_private_hosts=True,
     )
+    load_dataset("photos/", on_error=only_truncated)
     # What is refused when it runs is refused before it does.
     load_dataset("photos/", resize_mode="fit")  # type: ignore[arg-type]
     load_dataset("photos/", mode="BGR")  # type: ignore[arg-type]
     load_dataset("photos/", image_size="224")  # type: ignore[arg-type]
     load_dataset("photos/", on_error="ignore")  # type: ignore[arg-type]
+    load_dataset("photos/", on_error=lambda failure: None)  # type: ignore[arg-type,return-value]
     load_dataset("photos/", resize="crop")  # type: ignore[call-arg]
+
+
+def only_truncated(failure: Failure) -> Literal["raise", "skip"]:
+    return "skip" if failure.code == "truncated_image" else "raise"
 
 
 def iterate(dataset: Dataset) -> None:
@@ -108,6 +114,11 @@ def describe(dataset: Dataset) -> None:
     assert_type(dataset.stats().limit, str)
     assert_type(dataset.failures, FailureLedger)
     assert_type(dataset.failures[0], Failure)
+    assert_type(dataset.failures[0].stage, Literal["download", "archive", "decode", "limit"])
+    assert_type(dataset.kept, FailureLedger)
+    assert_type(dataset.failures.counts(), dict[str, int])
+    dataset.failures.save("failures.jsonl")
+    dataset.failures.to_dataframe().groupby("code").size()
     for failure in dataset.failures:
         assert_type(failure.member, str | None)
     dataset.info.name = "other"  # type: ignore[misc]

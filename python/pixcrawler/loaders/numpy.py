@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pixcrawler._machine import available_bytes
-from pixcrawler.exceptions import DecompressionError, LimitError
+from pixcrawler.exceptions import AuthenticationError, LimitError, PixCrawlerError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,8 +36,10 @@ def _first_size(dataset: Dataset) -> tuple[int, int]:
     for number in range(len(dataset)):
         try:
             height, width, _ = dataset[number][0].shape
-        except DecompressionError:
-            if dataset.options.on_error == "raise":
+        except AuthenticationError:
+            raise
+        except PixCrawlerError:
+            if not dataset.options.skips:
                 raise
         else:
             return height, width

@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -42,12 +44,13 @@ def is_local(job_id: str | os.PathLike[str]) -> bool:
     return job_id.endswith((".zip", ".barecat")) or any(cast("str", separator) in job_id for separator in separators)
 
 
-def open_local(path: str | os.PathLike[str], limits: Limits) -> Source:
+def open_local(path: str | os.PathLike[str], limits: Limits, *, skips: bool = False) -> Source:
     """The source for a local path.
 
     Args:
         path: A zip file, a folder that holds zip files at its top, or a folder of images.
         limits: Bounds on untrusted input.
+        skips: Leave it to the reader of a folder's chunk to find that it cannot be opened.
 
     Raises:
         NotFoundError: There is nothing at ``path``, or a folder without images.
@@ -55,7 +58,9 @@ def open_local(path: str | os.PathLike[str], limits: Limits) -> Source:
     """
     place = Path(path)
     zips = zips_at(place)
-    return ZipSource(place, zips, limits) if zips else FolderSource(place, limits)
+    if not zips:
+        return FolderSource(place, limits)
+    return ZipSource(place, zips, limits, skips=skips and place.is_dir())
 
 
 def zips_at(place: Path) -> list[Path]:
@@ -127,35 +132,46 @@ class ZipSource:
         path: What the dataset is called: the zip, or the folder that holds the zips.
         files: The zips, in order.
         limits: Bounds on untrusted input.
+        skips: Take a zip that cannot be opened as a chunk of unknown content, which raises when it is opened.
     """
 
     is_remote = False
     is_loose = False
 
-    def __init__(self, path: Path, files: Sequence[Path], limits: Limits) -> None:
-        self._path = path
+    def __init__(self, path: Path, files: Sequence[Path], limits: Limits, *, skips: bool = False) -> None:
         self._path = path
         self._limits = limits
+        self._skips = skips
         self._files = tuple(files)
         self._open_files: dict[int, LocalFile] = {}
         self._lock = threading.Lock()
-        opened: list[OpenChunk] = []
+        self._opened: list[OpenChunk | PixCrawlerError] = []
         chunks: list[ChunkRecord] = []
-        try:
-            for index, file in enumerate(self._files):
-                chunk = ChunkRecord(id=file.name, index=index, url=str(file), size_bytes=self._file(index).size_bytes)
-                opened.append(self._open(chunk))
-                chunks.append(chunk)
-        except PixCrawlerError:
-            self.close()
-            raise
-        self._opened = tuple(opened)
-        self.chunks = tuple(
-            ChunkRecord(chunk.id, chunk.index, chunk.url, chunk.size_bytes, len(one.directory.samples))
-            for chunk, one in zip(chunks, opened, strict=True)
-        )
+        for index, file in enumerate(self._files):
+            chunk = ChunkRecord(id=file.name, index=index, url=str(file))
+            try:
+                chunk = replace(chunk, size_bytes=self._size_of(index))
+                opened = self._open(chunk)
+                chunk = replace(chunk, num_images=len(opened.directory.samples))
+                self._opened.append(opened)
+            except PixCrawlerError as exc:
+                if not skips:
+                    self.close()
+                    raise
+                # A copy: the error itself holds all frames that it came through.
+                self._opened.append(copy(exc))
+            chunks.append(chunk)
+        self.chunks = tuple(chunks)
+        readable = [opened for opened in self._opened if isinstance(opened, OpenChunk)]
         largest = max((chunk.num_images or 0 for chunk in self.chunks), default=0)
-        self.info = _describe(path, self.chunks, opened, largest)
+        self.info = _describe(path, self.chunks, readable, largest)
+
+    def _size_of(self, index: int) -> int:
+        file = self._file(index)
+        try:
+            return file.size_bytes
+        except OSError as exc:
+            _raise_file_error(exc, self._files[index], self._files[index].name)
 
     def _file(self, index: int) -> LocalFile:
         """An open file, the same one for as long as the source lives: a file replaced meanwhile is not mixed in."""
@@ -170,7 +186,7 @@ class ZipSource:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Read again from the files, in the other process."""
-        return type(self), (self._path, self._files, self._limits)
+        return partial(type(self), skips=self._skips), (self._path, self._files, self._limits)
 
     def _open(self, chunk: ChunkRecord) -> OpenChunk:
         size = chunk.size_bytes or 0
@@ -190,8 +206,15 @@ class ZipSource:
         return OpenChunk(directory, labels)
 
     def open(self, chunk: ChunkRecord) -> OpenChunk:
-        """The members of a chunk and their labels."""
-        return self._opened[chunk.index]
+        """The members of a chunk and their labels.
+
+        Raises:
+            PixCrawlerError: It could not be opened when the source was made.
+        """
+        opened = self._opened[chunk.index]
+        if isinstance(opened, PixCrawlerError):
+            raise copy(opened)
+        return opened
 
     def open_whole(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
         """The same, and all bytes of the chunk."""
@@ -251,7 +274,7 @@ class FolderSource:
         for first in range(0, len(names), _FOLDER_CHUNK_IMAGES):
             part = tuple(names[first : first + _FOLDER_CHUNK_IMAGES])
             part_sizes = [sizes[name] for name in part]
-            opened = OpenChunk(Directory.bare(part, part_sizes), labels)
+            opened = OpenChunk(Directory.bare([_text_of(name) for name in part], part_sizes), labels)
             self._chunks.append(_FolderChunk(part, tuple(accumulate(part_sizes)), opened))
             index = len(records)
             records.append(ChunkRecord(f"{path.name}[{index}]", index, str(path), sum(part_sizes), len(part)))
@@ -306,6 +329,11 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing stays open between reads."""
+
+
+def _text_of(name: str) -> str:
+    r"""A file name as text: bytes that are no UTF-8, which Python keeps as lone surrogates, as ``\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _files_below(folder: Path) -> list[str]:

@@ -171,7 +171,8 @@ pub fn decode<B: DerefMut<Target = [u8]> + Send, E>(
 
 /// Decodes `members` into the slots of `out`, `height * width * channels` bytes each, laid end to end.
 ///
-/// A failed slot's content is unspecified; slots beyond the members are left alone.
+/// A failed slot's content is unspecified; slots beyond the members are left alone. The result of a picture that was kept
+/// though it is not whole ([`Options::keep_truncated`](crate::Options::keep_truncated)) is the error that it would be else.
 ///
 /// # Errors
 /// What `run` returns.
@@ -182,7 +183,7 @@ pub fn decode_into<E>(
     out: &mut [u8],
     context: &Context,
     run: impl FnOnce(Share<'_>) -> Result<(), E>,
-) -> Result<Vec<Result<()>>, E> {
+) -> Result<Vec<Result<Option<Error>>>, E> {
     let slot_bytes = height * width * context.options.mode.channels();
     if slot_bytes == 0 || out.len() / slot_bytes < members.len() {
         let error =

@@ -187,6 +187,19 @@ impl Color {
     }
 }
 
+/// What became of an image that was decoded.
+pub(crate) struct Decoded {
+    pub(crate) by: Decoder,
+    /// Why it is not whole, of one that was kept all the same.
+    pub(crate) flaw: Option<Error>,
+}
+
+impl From<Decoder> for Decoded {
+    fn from(by: Decoder) -> Self {
+        Self { by, flaw: None }
+    }
+}
+
 /// What the codecs keep from image to image.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -316,12 +329,13 @@ impl<'a> Image<'a> {
         keep_truncated: bool,
         out: &mut [u8],
         scratch: &mut Scratch,
-    ) -> Result<Decoder> {
-        match self {
-            Self::Jpeg(image) => image.decode_into(mode, keep_truncated, out, scratch),
+    ) -> Result<Decoded> {
+        let decoder = match self {
+            Self::Jpeg(image) => return image.decode_into(mode, keep_truncated, out, scratch),
             Self::Png(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Png),
             Self::Webp(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Webp),
-        }
+        };
+        decoder.map(Decoded::from)
     }
 }
 

@@ -69,5 +69,5 @@ fn decode(mut image: Image<'_>, options: &Options, buffers: &mut Buffers, contex
     }
     let picture_bytes = width * height * mode.channels();
     let _share = context.working_set.take(picture_bytes + image.working_bytes(mode));
-    image.decode_into(mode, keep, room(coded, picture_bytes)?, codec)
+    Ok(image.decode_into(mode, keep, room(coded, picture_bytes)?, codec)?.by)
 }

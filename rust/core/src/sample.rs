@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use pixcrawler_resize::Filter;
 
-use crate::codec::{self, Decoder, Image, room};
+use crate::codec::{self, Decoded, Decoder, Image, room};
 use crate::context::{Context, Member};
 use crate::exif::{self, Orientation};
 use crate::inflate::read_member;
@@ -69,7 +69,7 @@ pub struct Options {
     pub apply_exif: bool,
     /// Let JPEGs be decoded at a fraction of their size where that still covers the output; changes pixels.
     pub draft: bool,
-    /// Deliver JPEGs that end too early.
+    /// Deliver JPEGs that end too early, and say so.
     pub keep_truncated: bool,
     /// Bounds on untrusted input.
     pub limits: Limits,
@@ -113,6 +113,8 @@ pub struct Picture<B> {
     pub height: usize,
     /// Columns.
     pub width: usize,
+    /// Why it is not whole: with [`Options::keep_truncated`], the error that it would be else.
+    pub flaw: Option<Error>,
 }
 
 /// A picture whose header was read, and the size that it will have.
@@ -167,11 +169,11 @@ pub(crate) fn decode_own<B: DerefMut<Target = [u8]>>(
     let (height, width) = (opened.height, opened.width);
     let length = height * width * context.options.mode.channels();
     let Some(mut pixels) = take(length)? else { return Ok(None) };
-    decode(opened, started, &mut pixels[..length], buffers, context)?;
-    Ok(Some(Picture { pixels, height, width }))
+    let flaw = decode(opened, started, &mut pixels[..length], buffers, context)?;
+    Ok(Some(Picture { pixels, height, width, flaw }))
 }
 
-/// Reads and decodes a member into `out`: `height` rows of `width` pixels.
+/// Reads and decodes a member into `out`: `height` rows of `width` pixels. Gives why a picture that is kept is not whole.
 pub(crate) fn decode_member(
     member: &Member<'_>,
     height: usize,
@@ -179,7 +181,7 @@ pub(crate) fn decode_member(
     out: &mut [u8],
     scratch: &mut Scratch,
     context: &Context,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let Scratch { inflated, buffers } = scratch;
     let bytes = read(member, inflated, context)?;
     let started = Instant::now();
@@ -191,14 +193,14 @@ pub(crate) fn decode_member(
     decode(opened, started, out, buffers, context)
 }
 
-/// Decodes into `out`, which has the picture's size.
+/// Decodes into `out`, which has the picture's size. Gives why a picture that is kept is not whole.
 fn decode(
     opened: Opened<'_>,
     started: Instant,
     out: &mut [u8],
     buffers: &mut Buffers,
     context: &Context,
-) -> Result<()> {
+) -> Result<Option<Error>> {
     let Opened { mut image, orientation, height, width } = opened;
     let options = &context.options;
     let channels = options.mode.channels();
@@ -216,9 +218,9 @@ fn decode(
     let (mode, keep) = (options.mode, options.keep_truncated);
     if is_upright && (options.resize.is_none() || coded == (width, height)) {
         let _share = context.working_set.take(image.working_bytes(mode));
-        let decoder = image.decode_into(mode, keep, out, codec)?;
-        context.counters.decoded(decoder, started.elapsed());
-        return Ok(());
+        let Decoded { by, flaw } = image.decode_into(mode, keep, out, codec)?;
+        context.counters.decoded(by, started.elapsed());
+        return Ok(flaw);
     }
     if let Some(resize) = options.resize
         && is_upright
@@ -228,17 +230,17 @@ fn decode(
         if let Some(resizing) = resizing::in_bands(&mut image, mode, keep, resize, out, codec, resize_buffers)? {
             context.counters.decoded(Decoder::NativeJpeg, started.elapsed().saturating_sub(resizing));
             context.counters.resized(resizing);
-            return Ok(());
+            return Ok(None);
         }
     }
     let own_bytes = picture_bytes * if is_upright { 1 } else { 2 };
     let _share = context.working_set.take(own_bytes + image.working_bytes(mode));
     let picture = room(coded_buffer, picture_bytes)?;
-    let decoder = image.decode_into(mode, keep, picture, codec)?;
+    let Decoded { by, flaw } = image.decode_into(mode, keep, picture, codec)?;
     let Some(resize) = options.resize else {
         exif::apply(picture, coded.0, coded.1, channels, orientation, out);
-        context.counters.decoded(decoder, started.elapsed());
-        return Ok(());
+        context.counters.decoded(by, started.elapsed());
+        return Ok(flaw);
     };
     let picture = if is_upright {
         picture
@@ -247,9 +249,9 @@ fn decode(
         exif::apply(picture, coded.0, coded.1, channels, orientation, turned);
         turned
     };
-    context.counters.decoded(decoder, started.elapsed());
+    context.counters.decoded(by, started.elapsed());
     let decoded = Instant::now();
     resizing::whole(picture, upright, mode, resize, out, resize_buffers)?;
     context.counters.resized(decoded.elapsed());
-    Ok(())
+    Ok(flaw)
 }

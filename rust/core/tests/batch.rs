@@ -8,7 +8,7 @@ use std::thread;
 use pixcrawler_core::batch::{self, Context, Member, Picture, Share};
 use pixcrawler_core::codec::Decoder;
 use pixcrawler_core::zip::Directory;
-use pixcrawler_core::{Code, Filter, Fit, Limits, Mode, Options, Resize, Result};
+use pixcrawler_core::{Code, Error, Filter, Fit, Limits, Mode, Options, Resize, Result};
 
 macro_rules! fixtures {
     ($($name:literal),* $(,)?) => { &[$(($name, include_bytes!(concat!("data/", $name)) as &[u8])),*] };
@@ -81,7 +81,7 @@ fn decode_into(
     out: &mut [u8],
     context: &Context,
     stop: &AtomicBool,
-) -> Vec<Result<()>> {
+) -> Vec<Result<Option<Error>>> {
     let Ok(results) = batch::decode_into(&files.members(), height, width, out, context, |share| on(2, stop, share));
     results
 }
@@ -99,7 +99,7 @@ fn decode_own(
     results
 }
 
-fn decode(files: &[&[u8]], height: usize, width: usize, context: &Context) -> (Vec<u8>, Vec<Result<()>>) {
+fn decode(files: &[&[u8]], height: usize, width: usize, context: &Context) -> (Vec<u8>, Vec<Result<Option<Error>>>) {
     let files = Files::new(files);
     let channels = context.options.mode.channels();
     let mut out = vec![0xAB; files.directory.len() * height * width * channels];
@@ -107,8 +107,8 @@ fn decode(files: &[&[u8]], height: usize, width: usize, context: &Context) -> (V
     (out, results)
 }
 
-fn code(result: &Result<()>) -> Option<Code> {
-    result.as_ref().err().map(pixcrawler_core::Error::code)
+fn code(result: &Result<Option<Error>>) -> Option<Code> {
+    result.as_ref().err().map(Error::code)
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn pixels_and_sizes_are_pillows() {
         let [name, width, height, crc] = fields[..] else { panic!("a golden line of four fields: {line}") };
         let (width, height) = (width.parse().unwrap(), height.parse().unwrap());
         let (pixels, results) = decode(&[fixture(name)], height, width, &context);
-        assert_eq!(results, [Ok(())], "{name}");
+        assert_eq!(results, [Ok(None)], "{name}");
         assert_eq!(format!("{:08x}", crc32fast::hash(&pixels)), crc, "{name}");
     }
 }
@@ -198,13 +198,39 @@ fn bad_members_take_no_room_and_no_neighbour_along() {
 }
 
 #[test]
+fn f02_a_panic_is_one_members_error_and_the_next_batch_is_right() {
+    let context = Context::new(options(), 1 << 20, 3);
+    let good = fixture("rgb.png");
+    let files = Files::new(&[good; 12]);
+    let stop = AtomicBool::new(false);
+    let expected = decode_own(&files, usize::MAX, &context, 1, &stop);
+    for threads in [1, 3] {
+        let asked = AtomicUsize::new(0);
+        // Two injected panics, each in the midst of an image's work, its share of the working set not taken yet.
+        let allocate = |length| {
+            assert!(!matches!(asked.fetch_add(1, Ordering::Relaxed), 2 | 7), "injected by the test");
+            Some(vec![0; length + 7])
+        };
+        let run = |share: Share<'_>| on(threads, &stop, share);
+        let Ok(results) = batch::decode(&files.members(), usize::MAX, allocate, &context, run);
+        assert_eq!(results.len(), 12);
+        let failed: Vec<Code> = results.iter().filter_map(|result| Some(result.as_ref().err()?.code())).collect();
+        assert_eq!(failed, [Code::Internal; 2]);
+        let again = decode_own(&files, usize::MAX, &context, threads, &stop);
+        for (found, expected) in again.iter().zip(&expected) {
+            assert!(found.as_ref().unwrap().pixels == expected.as_ref().unwrap().pixels);
+        }
+    }
+}
+
+#[test]
 fn what_was_in_the_buffers_before_does_not_show() {
     let resize = Some(Resize { height: 12, width: 18, fit: Fit::Crop, filter: Filter::Bilinear });
     for mode in [Mode::Grey, Mode::Rgb, Mode::Rgba] {
         let context = Context::new(Options { mode, resize, ..options() }, 1 << 20, 2);
         for (name, bytes) in FIXTURES {
             let alone = decode(&[bytes], 12, 18, &context);
-            assert_eq!(alone.1, [Ok(())], "{name}");
+            assert_eq!(alone.1, [Ok(None)], "{name}");
             let again = decode(&[fixture("cmyk.jpg"), bytes], 12, 18, &context).0;
             assert_eq!(alone.0, again[again.len() / 2..], "{name} as {mode:?}");
         }
@@ -240,8 +266,11 @@ fn truncated_jpegs_are_kept_on_request_alone() {
     let strict = Context::new(options(), 1 << 20, 1);
     assert_eq!(code(&decode(&[cut], 17, 33, &strict).1[0]), Some(Code::TruncatedImage));
     let keeping = Context::new(Options { keep_truncated: true, ..options() }, 1 << 20, 1);
-    let (kept, results) = decode(&[cut], 17, 33, &keeping);
-    assert_eq!(results, [Ok(())]);
+    let (kept, results) = decode(&[cut, whole], 17, 33, &keeping);
+    let flaws: Vec<_> = results.iter().map(|result| result.as_ref().unwrap().as_ref().map(Error::code)).collect();
+    assert_eq!(flaws, [Some(Code::TruncatedImage), None], "it is told from a whole one");
+    let own = decode_own(&Files::new(&[cut]), 0, &keeping, 1, &AtomicBool::new(false)).pop().unwrap().unwrap();
+    assert_eq!(own.flaw.map(|flaw| flaw.code()), Some(Code::TruncatedImage));
     assert_eq!(kept[..33 * 3], decode(&[whole], 17, 33, &strict).0[..33 * 3], "the first row is whole");
 }
 
@@ -251,7 +280,7 @@ fn a_jpeg_that_lacks_its_end_marker_alone_is_whole() {
     for name in ["baseline.jpg", "progressive.jpg"] {
         let bytes = fixture(name);
         let (pixels, results) = decode(&[&bytes[..bytes.len() - 2]], 17, 33, &context);
-        assert_eq!(results, [Ok(())], "{name}");
+        assert_eq!(results, [Ok(None)], "{name}");
         assert_eq!(pixels, decode(&[bytes], 17, 33, &context).0, "{name}");
     }
 }
@@ -274,7 +303,7 @@ fn every_cut_of_every_fixture_is_an_error_or_the_picture() {
             let files = Files::new(&[&bytes[..length]]);
             let stop = AtomicBool::new(false);
             for result in decode_own(&files, 0, &context, 1, &stop) {
-                if let Ok(Picture { pixels, height, width }) = &result {
+                if let Ok(Picture { pixels, height, width, .. }) = &result {
                     let whole = decode(&[bytes], *height, *width, &context).0;
                     assert!(pixels.starts_with(&whole), "{name} cut to {length} bytes was called good");
                 }
@@ -296,7 +325,7 @@ fn limits_come_before_the_pixels() {
     let scans = Limits { scans: 2, ..Limits::default() };
     let context = Context::new(Options { limits: scans, ..options() }, 1 << 20, 1);
     assert_eq!(code(&decode(&[fixture("progressive.jpg")], 17, 33, &context).1[0]), Some(Code::LimitScans));
-    assert_eq!(decode(&[fixture("baseline.jpg")], 17, 33, &context).1, [Ok(())]);
+    assert_eq!(decode(&[fixture("baseline.jpg")], 17, 33, &context).1, [Ok(None)]);
 }
 
 #[test]
@@ -330,7 +359,7 @@ fn a_draft_is_decoded_smaller_and_still_covers() {
     let draft = Context::new(Options { resize, draft: true, ..options() }, 1 << 20, 1);
     let exact = decode(&[fixture("baseline.jpg")], 8, 16, &full).0;
     let (near, results) = decode(&[fixture("baseline.jpg")], 8, 16, &draft);
-    assert_eq!(results, [Ok(())]);
+    assert_eq!(results, [Ok(None)]);
     assert_ne!(near, exact, "33 x 17 at half its size covers 16 x 8");
     let size = Some(Resize { height: 10, width: 16, fit: Fit::Stretch, filter: Filter::Bilinear });
     let full = Context::new(Options { resize: size, ..options() }, 1 << 20, 1);

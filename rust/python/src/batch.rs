@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use numpy::ndarray::IntoDimension;
 use pixcrawler_core::batch::{self, Context, Member, Picture, Share};
 use pixcrawler_core::codec::Decoder as Codec;
-use pixcrawler_core::{Filter, Fit, Mode, Options, Resize, inspect};
+use pixcrawler_core::{Error, Filter, Fit, Mode, Options, Resize, inspect};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -27,6 +27,19 @@ fn member((buffer, offset, directory, index): &Item) -> PyResult<Member<'_>> {
 
 fn members(items: &[Item]) -> PyResult<Vec<Member<'_>>> {
     items.iter().map(member).collect()
+}
+
+/// An image that was delivered though it is not whole.
+#[pyclass(frozen, get_all, module = "pixcrawler._native")]
+pub(crate) struct Kept {
+    image: Option<Py<PyAny>>,
+    error: Py<PyAny>,
+}
+
+impl Kept {
+    fn new(py: Python<'_>, image: Option<Bound<'_, PyAny>>, flaw: &Error) -> PyResult<Self> {
+        Ok(Self { image: image.map(Bound::unbind), error: errors::exception(py, flaw)?.unbind() })
+    }
 }
 
 /// Inflates, decodes, orients and resizes batches of members, in parallel, with one set of options.
@@ -134,7 +147,8 @@ impl Decoder {
         let results = PyList::empty(py);
         for result in decoded {
             match result {
-                Ok(()) => results.append(py.None())?,
+                Ok(None) => results.append(py.None())?,
+                Ok(Some(flaw)) => results.append(Kept::new(py, None, &flaw)?)?,
                 Err(error) => results.append(errors::exception(py, &error)?)?,
             }
         }
@@ -149,8 +163,12 @@ impl Decoder {
         let results = PyList::empty(py);
         for picture in batch::decode(&members, max_bytes, memory::take, &self.context, run)? {
             match picture {
-                Ok(Picture { pixels, height, width }) => {
-                    results.append(array(py, pixels, [height, width, channels].into_dimension())?)?;
+                Ok(Picture { pixels, height, width, flaw }) => {
+                    let image = array(py, pixels, [height, width, channels].into_dimension())?;
+                    match flaw {
+                        None => results.append(image)?,
+                        Some(flaw) => results.append(Kept::new(py, Some(image.into_any()), &flaw)?)?,
+                    }
                 }
                 Err(error) => results.append(errors::exception(py, &error)?)?,
             }

@@ -22,6 +22,9 @@ static GENERATION: AtomicUsize = AtomicUsize::new(0);
 /// Locked with the GIL held and never across a release of it: a fork, which Python makes with the GIL held, finds it free.
 static POOLS: Mutex<Option<HashMap<(usize, usize), &'static ThreadPool>>> = Mutex::new(None);
 
+/// Rust's own default, whatever `RUST_MIN_STACK` and `ulimit -s` say: decoders do not recurse, but libraries' frames are large.
+const STACK_BYTES: usize = 2 << 20;
+
 /// How often a waiting thread looks for Ctrl-C.
 const SIGNAL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,7 @@ fn get(_py: Python<'_>, threads: usize) -> PyResult<&'static ThreadPool> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .thread_name(|index| format!("pixcrawler-{index}"))
+        .stack_size(STACK_BYTES)
         .build()
         .map_err(|error| PyRuntimeError::new_err(format!("cannot start {threads} decode threads: {error}")))?;
     let pool: &'static ThreadPool = Box::leak(Box::new(pool));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use pixcrawler_jpeg::{self as jpeg, Color, ErrorKind, Jpeg, PixelFormat, Region, Scale, Wanted};
 
-use super::{Decoder, Scratch, check_pixels, room};
+use super::{Decoded, Decoder, Scratch, check_pixels, room};
 use crate::{Code, Error, Limits, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
@@ -125,7 +125,7 @@ impl<'a> Image<'a> {
         keep_truncated: bool,
         out: &mut [u8],
         scratch: &mut Scratch,
-    ) -> Result<Decoder> {
+    ) -> Result<Decoded> {
         let (width, height) = self.size();
         let pixels = width * height;
         let Scratch { jpeg: own, converted } = scratch;
@@ -162,27 +162,30 @@ impl<'a> Image<'a> {
         keep_truncated: bool,
         out: &mut [u8],
         scratch: &mut jpeg::Scratch,
-    ) -> Result<Decoder> {
+    ) -> Result<Decoded> {
         let wanted = Wanted { scale: self.scale, ..Wanted::whole(format) };
+        let mut flaw = None;
         let decoded = match self.jpeg.decode_into(&wanted, out, scratch) {
             Err(error) if error.kind() == ErrorKind::Truncated => {
                 if self.lacks_its_end_marker_alone(&wanted, out, scratch) {
-                    return Ok(Decoder::TurboJpeg);
+                    return Ok(Decoder::TurboJpeg.into());
                 }
                 if !keep_truncated {
                     return Err(refused(&error));
                 }
                 // The first complaint was the early end: all before it was sound, so this is all that is passed over.
                 let wanted = Wanted { keep_damaged: true, ..wanted };
+                flaw = Some(refused(&error));
                 Jpeg::open_with(self.bytes, jpeg::Decoder::Turbo)
                     .and_then(|mut again| again.decode_into(&wanted, out, scratch))
             }
             decoded => decoded,
         };
-        match decoded.map_err(|error| refused(&error))? {
-            jpeg::Decoder::Native => Ok(Decoder::NativeJpeg),
-            jpeg::Decoder::Turbo => Ok(Decoder::TurboJpeg),
-        }
+        let by = match decoded.map_err(|error| refused(&error))? {
+            jpeg::Decoder::Native => Decoder::NativeJpeg,
+            jpeg::Decoder::Turbo => Decoder::TurboJpeg,
+        };
+        Ok(Decoded { by, flaw })
     }
 
     /// Decodes a file that ended too early with an end marker put behind it, into `out`.
