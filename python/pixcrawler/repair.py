@@ -35,8 +35,8 @@ __all__ = ["RepairReport", "Repairer", "check_folder"]
 _BLOCK_BYTES = 4 << 20
 _PARTIAL_NAME = ".repair.partial"
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
-# Names that are the same everywhere and mean nothing to any system.
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+# Names that are the same everywhere and mean nothing to any system: not those of Windows' devices.
+_PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)$)[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 # APPNOTE 4.3.12: a central header of 46 bytes, in it at 28 the lengths of name, extra field and comment, at 42 the
 # local header's offset.

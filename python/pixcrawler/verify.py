@@ -198,7 +198,7 @@ def verify_dataset(
         decode_threads: As there.
         repair_to: A new or empty folder, to which everything is written but the bad members: a zip for each zip, of the
             same name (an API's are fetched a second time); of a plain folder, its files. Chunks that as a whole cannot
-            be trusted are not written.
+            be trusted, or cannot be read a second time, are not written.
         on_progress: Called with the members done and those of all, as far as that is known.
         allow_private_hosts: As there.
         http_client: As there.
@@ -212,7 +212,7 @@ def verify_dataset(
         AuthenticationError: The key is missing or wrong.
         NotFoundError: There is no such job or path.
         JobNotCompleteError: The job has no finished dataset yet.
-        PixCrawlerError: The API cannot be read; while repairing, a chunk that was checked cannot be read again.
+        PixCrawlerError: The API or the folder's ``metadata.jsonl`` cannot be read.
         OSError: The repaired chunks cannot be written.
     """
     options = Options(
@@ -335,12 +335,9 @@ class _Findings:
         while len(self._reports) < index:
             number = len(self._reports)
             chunk, found = self._source.chunks[number], self._chunk
-            error = self._error_of(chunk)
-            if self._repairer is not None:
-                if error is None:
-                    self._repairer.add(self._source.own(chunk), found.bad.keys(), found.unchecked.keys())
-                else:
-                    self._repairer.leave_out(chunk)
+            error = self._error_of(chunk) or self._repair(chunk)
+            if error is not None and self._repairer is not None:
+                self._repairer.leave_out(chunk)
             self._reports.append(
                 ChunkReport(
                     chunk.id,
@@ -353,6 +350,18 @@ class _Findings:
                 )
             )
             self._chunk = _Chunk()
+
+    def _repair(self, chunk: ChunkRecord) -> Problem | None:
+        """Write a chunk without its bad members; returns why it could not be read again."""
+        if self._repairer is None:
+            return None
+        try:
+            self._repairer.add(self._source.own(chunk), self._chunk.bad.keys(), self._chunk.unchecked.keys())
+        except AuthenticationError:
+            raise
+        except PixCrawlerError as exc:
+            return Problem.of(exc, chunk.id, exc.member)
+        return None
 
     def _error_of(self, chunk: ChunkRecord) -> Problem | None:
         """What is wrong with a chunk as a whole."""

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import pickle
-import shutil
 import struct
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pixcrawler import PixCrawlerError, load_dataset, verify_dataset
+from pixcrawler import NetworkError, PixCrawlerClient, PixCrawlerError, load_dataset, verify_dataset
 from pixcrawler.codes import table
 from pixcrawler.limits import Limits
 from pixcrawler.options import Options
-from pixcrawler.repair import _central_headers, _moved
+from pixcrawler.records import ChunkRecord
+from pixcrawler.repair import Repairer, _central_headers, _file_names, _moved
 from pixcrawler.server.run import ServerProcess
 from pixcrawler.server.store import JobSpec, Store
+from pixcrawler.sources.api import ApiSource
 from pixcrawler.sources.local import open_local
 from pixcrawler.verify import _verify
 from support import catching_warning, encode, numbered, picture, write_zip
@@ -407,9 +410,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dic
         '{"file_name": "label0/bad.jpg", "label": 1}\n{"file_name": "label0/0000.png", "label": 2}\n'
     )
     store, key = Store.create(folder / "store")
+    seeds = itertools.count()
 
     def pack() -> str:
-        shutil.copy(images / "label0" / "0000.png", images / "label0" / f"n{len(list(images.rglob('n*.png')))}.png")
+        # Another picture each time, so that its chunk is a new one.
+        (images / "label0" / "extra.png").write_bytes(encode(picture(9, 9, next(seeds))))
         with Store(folder / "store") as opened:
             return opened.pack(images, JobSpec("job", chunk_size=4)).job.id
 
@@ -469,11 +474,64 @@ class TestJob:
         assert report.repair.left_out == (broken.chunk_id,)
         assert len(list((tmp_path / "out").iterdir())) == 2
 
+    def test_chunks_without_a_checksum_are_read_in_ranges(
+        self, served: tuple[Path, dict[str, Any], Callable[[], str]], tmp_path: Path
+    ) -> None:
+        _, access, pack = served
+        with PixCrawlerClient(**access) as client:
+            source: Any = ApiSource(client, pack())
+            source.chunks = tuple(replace(chunk, sha256=None) for chunk in source.chunks)
+            report = _verify(source, Options(), Repairer(tmp_path, source, Limits()), None)
+            source.close()
+        assert found(report) == {"label0/bad.jpg": "truncated_image"}
+        assert report.good == 9
+        assert verify_dataset(tmp_path).good == 9
+
+    def test_a_chunk_that_cannot_be_read_again_is_not_written(
+        self,
+        served: tuple[Path, dict[str, Any], Callable[[], str]],
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        _, access, pack = served
+        job = pack()
+        calls: list[str] = []
+        real = ApiSource.open_whole
+
+        def fail_once(self: ApiSource, chunk: ChunkRecord) -> Any:
+            calls.append(chunk.id)
+            # The first time it is checked, the second time repaired.
+            if calls.count(f"{job}-00001") == 2 and chunk.id == f"{job}-00001":
+                raise NetworkError("gone", code="connection", chunk_id=chunk.id)
+            return real(self, chunk)
+
+        monkeypatch.setattr(ApiSource, "open_whole", fail_once)
+        report = verify_dataset(job, **access, repair_to=tmp_path / "out")
+        assert [chunk.error is not None for chunk in report.chunks] == [False, True, False]
+        assert report.repair is not None
+        assert report.repair.left_out == (f"{job}-00001",)
+        assert len(list((tmp_path / "out").iterdir())) == 2
+
     def test_a_wrong_key_is_raised(self, served: tuple[Path, dict[str, Any], Callable[[], str]]) -> None:
         _, access, pack = served
         with pytest.raises(PixCrawlerError) as caught:
             verify_dataset(pack(), **{**access, "api_key": "pxc_wrong"})
         assert caught.value.code == "auth"
+
+
+@pytest.mark.parametrize(
+    ("ids", "names"),
+    [
+        (["job-1", "job-2"], ["job-1.zip", "job-2.zip"]),
+        *(
+            (["job-1", odd], ["chunk-00000.zip", "chunk-00001.zip"])
+            for odd in ("../../x", "/x", "a/b", "", "NUL", "com1", "x" * 300, "JOB-1", "a\0", "a\n", ".x", "C:x")
+        ),
+    ],
+)
+def test_names_of_an_apis_chunks_stay_in_the_folder(ids: list[str], names: list[str], tmp_path: Path) -> None:
+    source: Any = SimpleNamespace(is_remote=True, chunks=[ChunkRecord(one, at, "") for at, one in enumerate(ids)])
+    assert _file_names(source) == names
 
 
 def test_counts_that_the_catalogue_has_wrong(tmp_path: Path) -> None:
