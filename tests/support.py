@@ -141,8 +141,8 @@ def decode_one(data: bytes, **options: Any) -> NDArray[np.uint8]:
 def open_directory(data: bytes, limits: Limits | None = None) -> Directory:
     """A zip's directory as a source reads it: from its last 64 KiB."""
     limits = limits or Limits()
-    start, size, entries = Directory.locate(data[-65536:], len(data), limits)
-    return Directory(data[start : start + size], (start, size, entries), len(data), limits)
+    location = Directory.locate(data[-65536:], len(data), limits)
+    return Directory(data[location.start : location.stop], location, len(data), limits)
 
 
 def read_all(data: bytes) -> dict[str, bytes]:

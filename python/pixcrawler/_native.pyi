@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from pixcrawler.exceptions import PixCrawlerError
+from pixcrawler.exceptions import ArchiveError, PixCrawlerError
 from pixcrawler.limits import Limits
 
 __version__: Final[str]
@@ -137,11 +137,28 @@ class SegmentBuffer:
 Buffer: TypeAlias = bytes | SegmentBuffer
 
 @final
+class Location:
+    """Where a zip's central directory stands, as :meth:`Directory.locate` finds it.
+
+    Attributes:
+        start: First byte, in the file.
+        stop: One past the last byte.
+        entries: Entries that the end record declares.
+    """
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def stop(self) -> int: ...
+    @property
+    def entries(self) -> int: ...
+
+@final
 class Directory:
     """A chunk's members: a zip's validated central directory, or the files of a folder laid end to end.
 
     Args:
-        data: The central directory's bytes, exactly ``size`` of them.
+        data: The central directory's bytes, those from ``location.start`` to ``location.stop``.
         location: What :meth:`locate` returned.
         file_size: Size of the whole chunk in bytes.
         limits: Bounds on entries and bytes.
@@ -151,16 +168,25 @@ class Directory:
             decoding it is.
     """
 
-    def __new__(cls, data: bytes, location: tuple[int, int, int], file_size: int, limits: Limits) -> Self: ...
+    def __new__(cls, data: bytes, location: Location, file_size: int, limits: Limits) -> Self: ...
     @staticmethod
-    def locate(tail: bytes, file_size: int, limits: Limits) -> tuple[int, int, int]:
+    def locate(tail: bytes, file_size: int, limits: Limits) -> Location:
         """Find the central directory from the last bytes of a zip (65,536, or the whole file).
-
-        Returns:
-            (offset in the file, size in bytes, entries).
 
         Raises:
             ArchiveError: No end record, or one that contradicts the file.
+        """
+
+    @staticmethod
+    def identify(head: bytes, file_size: int) -> ArchiveError:
+        """What is wrong with a file in whose last bytes there is no end record: it is no zip, or a cut one.
+
+        Args:
+            head: The file's first bytes; 512 suffice.
+            file_size: Size of the whole file in bytes.
+
+        Returns:
+            An error with the code ``not_a_zip`` or ``truncated``, not raised.
         """
 
     @staticmethod
@@ -173,11 +199,18 @@ class Directory:
     def name(self, index: int, /) -> str:
         """A member's name as text; bytes that are not UTF-8 are read as CP437."""
 
+    def raw_name(self, index: int, /) -> bytes:
+        """A member's name as it stands in the chunk."""
+
     def extent(self, index: int, /) -> tuple[int, int]:
         """The bytes [start, stop) of the chunk that hold the member with its headers."""
 
     def find(self, name: str, /) -> int | None:
         """The index of the member of that name, or None."""
+
+    @property
+    def tolerated(self) -> list[str]:
+        """What is not as it should be and was let pass: bytes that no member claims, folders, unknown extra fields."""
 
     @property
     def samples(self) -> list[int]:

@@ -11,14 +11,16 @@ __all__ = ["Limits"]
 class Limits:
     """Bounds on untrusted input. The defaults suit chunks of some hundred photographs.
 
-    The first eight are those of the native core, of the same names and defaults.
+    The first ten are those of the native core, of the same names and defaults.
 
     Attributes:
         entries: Entries of one central directory.
         directory_bytes: Bytes of one central directory.
+        prefix_bytes: Bytes in front of a chunk's first member, such as a self-extractor's program.
         member_bytes: Bytes of one member as it stands in the archive.
         inflated_bytes: Bytes of one member when inflated.
         inflate_ratio: Inflated to compressed size, for members that inflate to more than 16 MiB.
+        chunk_inflated_bytes: Bytes of all members of one chunk when inflated: those that come after are failures.
         pixels: Pixels (height x width) of one image.
         scans: Scans of one progressive JPEG.
         scan_pixels: Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
@@ -34,9 +36,11 @@ class Limits:
 
     entries: int = 100_000
     directory_bytes: int = 64 << 20
+    prefix_bytes: int = 0
     member_bytes: int = 64 << 20
     inflated_bytes: int = 256 << 20
     inflate_ratio: int = 100
+    chunk_inflated_bytes: int = 16 << 30
     pixels: int = 100_000_000
     scans: int = 100
     scan_pixels: int = 10_000_000_000

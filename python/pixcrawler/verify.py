@@ -261,7 +261,7 @@ def _verify(
     findings = _Findings(watched, repairer)
     lease = MemoryLease(kept_bytes(options))
     threads = options.decode_threads or usable_cpus()
-    run = Pass(watched, options, None, InspectJobs(threads), first_batch=0, threads=threads)
+    run = Pass(watched, options, None, InspectJobs(threads), first_batch=0, threads=threads, max_failures=None)
     done = 0
     with PassIterator(run, run.pieces()) as pieces:
         for piece in pieces:

@@ -121,7 +121,7 @@ for path in paths:
         part = data[:length]
         try:
             location = Directory.locate(part[-65536:], len(part), Limits())
-            directory = Directory(part[location[0] : location[0] + location[1]], location, len(part), Limits())
+            directory = Directory(part[location.start : location.stop], location, len(part), Limits())
         except PixCrawlerError as exc:
             codes[exc.code] += 1
             continue

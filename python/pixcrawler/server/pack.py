@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pixcrawler import _native
 from pixcrawler.exceptions import ArchiveError, LimitError, NotFoundError, PixCrawlerError
 from pixcrawler.limits import Limits
+from pixcrawler.sources.directory import read_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -309,9 +310,8 @@ class _Zip:
         self._file = path.open("rb", buffering=0)
         try:
             size = os.fstat(self._file.fileno()).st_size
-            location = _native.Directory.locate(self._bytes(max(0, size - _TAIL_BYTES), size), size, limits)
-            start, length, _ = location
-            self._directory = _native.Directory(self._bytes(start, start + length), location, size, limits)
+            tail = self._bytes(max(0, size - _TAIL_BYTES), size)
+            self._directory = read_directory(tail, size, self._bytes, limits, chunk_id=path.name)
         except BaseException:
             self._file.close()
             raise
@@ -353,8 +353,8 @@ def _ask_reader(name: str) -> None:
         archive.writestr(zipfile.ZipInfo(name, _FIXED_TIME), b"")
     data, limits = stream.getvalue(), Limits()
     location = _native.Directory.locate(data, len(data), limits)
-    start, length, _ = location
-    _native.Directory(data[start : start + length], location, len(data), limits).read_member(0, data, 0)
+    directory = _native.Directory(data[location.start : location.stop], location, len(data), limits)
+    directory.read_member(0, data, 0)
 
 
 def _raise(error: OSError) -> None:

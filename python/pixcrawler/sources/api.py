@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pixcrawler._constants import TAIL_BYTES
-from pixcrawler._native import Directory, SegmentBuffer
 from pixcrawler.exceptions import JobNotCompleteError, PixCrawlerError
 from pixcrawler.records import DatasetInfo
 from pixcrawler.sources import OpenChunk
+from pixcrawler.sources.directory import read_directory
 from pixcrawler.sources.labels import read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from pixcrawler._native import Buffer
+    from pixcrawler._native import Buffer, SegmentBuffer
     from pixcrawler.client import PixCrawlerClient
     from pixcrawler.downloader import Downloader
     from pixcrawler.records import ChunkRecord, Job
@@ -150,14 +150,15 @@ class ApiSource:
             read: Called with start and stop; returns bytes that hold these, and their position in the chunk.
         """
         limits = self._client.limits
+
+        def read_bytes(start: int, stop: int) -> bytes:
+            buffer, offset = read(start, stop)
+            part = (start - offset, stop - offset)
+            return buffer[slice(*part)] if isinstance(buffer, bytes) else buffer.tobytes(*part)
+
         try:
             tail = end.tobytes(max(0, len(end) - TAIL_BYTES), len(end))
-            location = Directory.locate(tail, size_bytes, limits)
-            start, stop = location[0], location[0] + location[1]
-            buffer, offset = read(start, stop) if location[1] else (b"", start)
-            part = (start - offset, stop - offset)
-            data = buffer[slice(*part)] if isinstance(buffer, bytes) else buffer.tobytes(*part)
-            directory = Directory(data, location, size_bytes, limits)
+            directory = read_directory(tail, size_bytes, read_bytes, limits, chunk_id=chunk.id)
             return OpenChunk(directory, read_labels(directory, read))
         except PixCrawlerError as error:
             raise error.with_place(chunk_id=chunk.id) from error.__cause__

@@ -21,6 +21,7 @@ from pixcrawler._native import Directory, LocalFile, SegmentBuffer
 from pixcrawler.exceptions import DownloadError, IntegrityError, NotFoundError, PixCrawlerError
 from pixcrawler.records import ChunkRecord, DatasetInfo, LabelCount
 from pixcrawler.sources import OpenChunk
+from pixcrawler.sources.directory import read_directory
 from pixcrawler.sources.labels import METADATA_NAME, folder_label, parse_metadata, read_labels
 
 if TYPE_CHECKING:
@@ -193,13 +194,13 @@ class ZipSource:
         try:
             offset = max(size - _TAIL_BYTES, 0)
             tail = self.read(chunk, offset, size).tobytes(0, size - offset)
-            location = Directory.locate(tail, size, self._limits)
-            start, length, _ = location
-            if start >= offset:
-                data = tail[start - offset :][:length]
-            else:
-                data = self.read(chunk, start, start + length).tobytes(0, length)
-            directory = Directory(data, location, size, self._limits)
+            directory = read_directory(
+                tail,
+                size,
+                lambda start, stop: self.read(chunk, start, stop).tobytes(0, stop - start),
+                self._limits,
+                chunk_id=chunk.id,
+            )
             labels = read_labels(directory, lambda start, stop: (self.read(chunk, start, stop), start))
         except PixCrawlerError as exc:
             raise exc.with_place(chunk_id=chunk.id) from exc.__cause__

@@ -65,11 +65,17 @@ kinds! {
     Zip "zip" false;
     /// gzip data.
     Gzip "gzip" false;
+    /// A tape archive.
+    Tar "tar" false;
+    /// A 7-Zip archive.
+    SevenZip "7z" false;
+    /// A RAR archive.
+    Rar "rar" false;
     /// A PDF document.
     Pdf "pdf" false;
 }
 
-/// Recognises a format by its first bytes (32 suffice, but for SVG and HTML behind comments).
+/// Recognises a format by its first bytes (32 suffice, but for tar, and for SVG and HTML behind comments).
 #[must_use]
 pub fn detect(bytes: &[u8]) -> Option<Kind> {
     let at = |offset: usize, magic: &[u8]| bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic));
@@ -101,6 +107,12 @@ pub fn detect(bytes: &[u8]) -> Option<Kind> {
         Kind::Zip
     } else if at(0, b"\x1F\x8B") {
         Kind::Gzip
+    } else if at(257, b"ustar") {
+        Kind::Tar
+    } else if at(0, b"7z\xBC\xAF\x27\x1C") {
+        Kind::SevenZip
+    } else if at(0, b"Rar!\x1A\x07") {
+        Kind::Rar
     } else if at(0, b"%PDF-") {
         Kind::Pdf
     } else {

@@ -61,11 +61,10 @@ codes! {
     DirectoryTrailing "directory_trailing" Archive "Unclaimed bytes stand between the central directory and the end record." => "Pack the chunk again.";
     Ambiguous "ambiguous" Archive "The file can be read as more than one archive." => "Pack the chunk again with one archive to a file.";
     CommentLength "comment_length" Archive "The archive comment has another length than declared." => "Pack the chunk again.";
-    Prefix "prefix" Archive "Bytes stand before the archive's first member." => "Remove them, or pack the chunk again.";
+    Prefix "prefix" Archive "Bytes stand before the archive's first member." => "Remove them or pack the chunk again; for self-extracting archives raise Limits.prefix_bytes.";
     Trailing "trailing" Archive "Bytes stand after the end of the archive." => "Remove them, or pack the chunk again.";
     Zip64Inconsistent "zip64_inconsistent" Archive "The zip64 records contradict the others." => "Pack the chunk again.";
     MultiDisk "multi_disk" Archive "The archive is one part of several." => "Join the parts into one archive.";
-    HiddenEntry "hidden_entry" Archive "A member stands in the file but not in its directory." => "Pack the chunk again.";
     // One member: it is refused, the others are delivered.
     LocalHeader "local_header" Archive "No local header stands where the directory says." => "Pack the chunk again.";
     NameMismatch "name_mismatch" Archive "The member is named differently in its local header." => "Pack the chunk again.";
@@ -74,6 +73,7 @@ codes! {
     Descriptor "descriptor" Archive "The data descriptor contradicts the directory." => "Pack the chunk again.";
     Zip64Extra "zip64_extra" Archive "The member's extra fields are malformed." => "Pack the chunk again.";
     Overlap "overlap" Archive "The member shares bytes with another or with the directory." => "Distrust the archive; pack it again from the images.";
+    HiddenEntry "hidden_entry" Archive "Another member, which is not in the directory, stands behind this one." => "Distrust the archive; pack it again from the images.";
     Duplicate "duplicate" Archive "Two members have one name." => "Pack the chunk again with distinct names.";
     Name "name" Archive "The member's name is empty or unreadable." => "Pack the chunk again with a plain name.";
     UnsafeName "unsafe_name" Archive "The member's name points outside the archive." => "Distrust the archive; pack it again from the images.";
@@ -99,6 +99,7 @@ codes! {
     LimitMember "limit_member" Limit "The member is larger in the archive than the limit allows." => "Raise Limits.member_bytes if the source is trusted.";
     LimitInflated "limit_inflated" Limit "The member inflates to more than the limit allows." => "Raise Limits.inflated_bytes if the source is trusted.";
     LimitRatio "limit_ratio" Limit "The member inflates more than an image plausibly does." => "Raise Limits.inflate_ratio if the source is trusted.";
+    LimitChunkInflated "limit_chunk_inflated" Limit "The chunk's members, up to this one, inflate to more than the limit allows." => "Raise Limits.chunk_inflated_bytes if the source is trusted.";
     LimitPixels "limit_pixels" Limit "The image has more pixels than the limit allows." => "Raise Limits.pixels if the source is trusted.";
     LimitScans "limit_scans" Limit "The progressive JPEG has more scans than the limit allows." => "Raise Limits.scans or Limits.scan_pixels if the source is trusted.";
     LimitMemory "limit_memory" Limit "Memory for the image could not be had." => "Raise memory_limit or the process's memory, or lower Limits.pixels.";

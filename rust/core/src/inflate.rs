@@ -21,7 +21,7 @@ const FED_SINGLY: usize = 8;
 /// # Errors
 ///
 /// The entry's own fault; a limit of `limits`; `local_header`, `name_mismatch`, `header_mismatch`, `descriptor`,
-/// `data_bounds`; `inflate`, `inflate_truncated`, `size_mismatch`, `crc`; `limit_memory` if `scratch` cannot grow.
+/// `data_bounds`, `hidden_entry`; `inflate`, `inflate_truncated`, `size_mismatch`, `crc`; `limit_memory` if `scratch` cannot grow.
 ///
 /// # Panics
 ///

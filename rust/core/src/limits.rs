@@ -7,12 +7,16 @@ pub struct Limits {
     pub entries: u64,
     /// Bytes of one central directory.
     pub directory_bytes: u64,
+    /// Bytes in front of a chunk's first member, such as a self-extractor's program.
+    pub prefix_bytes: u64,
     /// Bytes of one member as it stands in the archive.
     pub member_bytes: u64,
     /// Bytes of one member when inflated.
     pub inflated_bytes: u64,
     /// Inflated to compressed size, for members that inflate to more than 16 MiB.
     pub inflate_ratio: u64,
+    /// Bytes of all members of one chunk when inflated.
+    pub chunk_inflated_bytes: u64,
     /// Pixels (height x width) of one image.
     pub pixels: u64,
     /// Scans of one progressive JPEG.
@@ -26,9 +30,11 @@ impl Default for Limits {
         Self {
             entries: 100_000,
             directory_bytes: 64 << 20,
+            prefix_bytes: 0,
             member_bytes: 64 << 20,
             inflated_bytes: 256 << 20,
             inflate_ratio: 100,
+            chunk_inflated_bytes: 16 << 30,
             pixels: 100_000_000,
             scans: 100,
             scan_pixels: 10_000_000_000,

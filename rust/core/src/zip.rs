@@ -4,14 +4,16 @@
 //! ways is refused. A fault of the archive is an error of [`locate`] or [`Directory::parse`]; a fault of one member is
 //! kept in its [`Entry::fault`], and the others stay readable.
 //!
-//! Tolerated: folders, unknown extra fields, gaps between members, an archive comment, up to 64 NULs after the end.
+//! Tolerated: folders, unknown extra fields, gaps between members that hold no further member, an archive comment, up to
+//! 64 NULs after the end, and as many bytes in front as a limit allows (none). [`Directory::tolerated`] tells of it.
 
 mod directory;
 mod fields;
 mod local;
 mod locate;
 mod name;
+mod tolerated;
 
 pub use directory::{Directory, Entry, Method};
 pub(crate) use local::member_data;
-pub use locate::{Location, TAIL_BYTES, locate};
+pub use locate::{Location, TAIL_BYTES, identify, locate};

@@ -1,8 +1,7 @@
 //! `Directory`: a chunk's members, as Python sees them.
 
 use pixcrawler_core::inflate::read_member;
-use pixcrawler_core::zip::{self, Location};
-use pixcrawler_core::{Limits, zip::locate};
+use pixcrawler_core::{Limits, zip};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -15,9 +14,11 @@ use crate::errors;
 pub(crate) struct PyLimits {
     entries: u64,
     directory_bytes: u64,
+    prefix_bytes: u64,
     member_bytes: u64,
     inflated_bytes: u64,
     inflate_ratio: u64,
+    chunk_inflated_bytes: u64,
     pixels: u64,
     scans: u32,
     scan_pixels: u64,
@@ -28,14 +29,51 @@ impl From<PyLimits> for Limits {
         let PyLimits {
             entries,
             directory_bytes,
+            prefix_bytes,
             member_bytes,
             inflated_bytes,
             inflate_ratio,
+            chunk_inflated_bytes,
             pixels,
             scans,
             scan_pixels,
         } = limits;
-        Self { entries, directory_bytes, member_bytes, inflated_bytes, inflate_ratio, pixels, scans, scan_pixels }
+        Self {
+            entries,
+            directory_bytes,
+            prefix_bytes,
+            member_bytes,
+            inflated_bytes,
+            inflate_ratio,
+            chunk_inflated_bytes,
+            pixels,
+            scans,
+            scan_pixels,
+        }
+    }
+}
+
+/// Where a zip's central directory stands.
+#[pyclass(frozen, module = "pixcrawler._native")]
+pub(crate) struct Location {
+    inner: zip::Location,
+}
+
+#[pymethods]
+impl Location {
+    #[getter]
+    fn start(&self) -> u64 {
+        self.inner.offset
+    }
+
+    #[getter]
+    fn stop(&self) -> u64 {
+        self.inner.offset + self.inner.size
+    }
+
+    #[getter]
+    fn entries(&self) -> u64 {
+        self.inner.entries
     }
 }
 
@@ -58,18 +96,22 @@ impl Directory {
 #[allow(clippy::needless_pass_by_value, reason = "pyo3 hands converted arguments over by value")]
 impl Directory {
     #[new]
-    fn new(py: Python<'_>, data: &[u8], location: (u64, u64, u64), file_size: u64, limits: PyLimits) -> PyResult<Self> {
+    fn new(py: Python<'_>, data: &[u8], location: &Location, file_size: u64, limits: PyLimits) -> PyResult<Self> {
         let limits = Limits::from(limits);
-        let location = Location { offset: location.0, size: location.1, entries: location.2 };
-        let parsed = zip::Directory::parse(data, &location, file_size, &limits);
+        let parsed = zip::Directory::parse(data, &location.inner, file_size, &limits);
         Ok(Self { inner: parsed.map_err(|error| errors::raised(py, &error))?, limits })
     }
 
     #[staticmethod]
     #[pyo3(name = "locate")]
-    fn locate_directory(py: Python<'_>, tail: &[u8], file_size: u64, limits: PyLimits) -> PyResult<(u64, u64, u64)> {
-        let location = locate(tail, file_size, &limits.into()).map_err(|error| errors::raised(py, &error))?;
-        Ok((location.offset, location.size, location.entries))
+    fn locate_directory(py: Python<'_>, tail: &[u8], file_size: u64, limits: PyLimits) -> PyResult<Location> {
+        let found = zip::locate(tail, file_size, &limits.into());
+        Ok(Location { inner: found.map_err(|error| errors::raised(py, &error))? })
+    }
+
+    #[staticmethod]
+    fn identify<'py>(py: Python<'py>, head: &[u8], file_size: u64) -> PyResult<Bound<'py, PyAny>> {
+        errors::exception(py, &zip::identify(head, file_size))
     }
 
     #[staticmethod]
@@ -90,6 +132,11 @@ impl Directory {
     }
 
     #[pyo3(signature = (index, /))]
+    fn raw_name<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, self.inner.raw_name(self.check(index)?)))
+    }
+
+    #[pyo3(signature = (index, /))]
     fn extent(&self, index: usize) -> PyResult<(u64, u64)> {
         let extent = self.inner.extent(self.check(index)?);
         Ok((extent.start, extent.end))
@@ -98,6 +145,11 @@ impl Directory {
     #[pyo3(signature = (name, /))]
     fn find(&self, name: &str) -> Option<usize> {
         self.inner.find(name)
+    }
+
+    #[getter]
+    fn tolerated(&self) -> Vec<String> {
+        self.inner.tolerated()
     }
 
     #[getter]

@@ -45,6 +45,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<batch::Kept>()?;
     module.add_class::<buffers::SegmentBuffer>()?;
     module.add_class::<directory::Directory>()?;
+    module.add_class::<directory::Location>()?;
     module.add_class::<files::LocalFile>()?;
     module.add_class::<inspect::ImageInfo>()?;
     module.add_class::<memory::MemoryLease>()?;

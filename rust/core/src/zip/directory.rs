@@ -9,6 +9,7 @@ use super::fields::{
 };
 use super::locate::Location;
 use super::name::{self, Encoding};
+use super::tolerated::Tolerated;
 use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
 
@@ -29,7 +30,7 @@ const FLAGS_ENCRYPTED: u16 = 1 | 1 << 6 | 1 << 13;
 const METHOD_AES: u16 = 99;
 
 /// The Info-ZIP Unicode path (APPNOTE 4.6.9).
-const UNICODE_PATH_EXTRA: u16 = 0x7075;
+pub(super) const UNICODE_PATH_EXTRA: u16 = 0x7075;
 
 /// A compression method that is supported (APPNOTE 4.4.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,10 @@ pub struct Entry {
 }
 
 impl Entry {
+    pub(super) fn is_folder(&self) -> bool {
+        self.folder
+    }
+
     /// Position after the local header, the name and the data, without the local extra field and the descriptor.
     fn least_end(&self) -> Option<u64> {
         let header = LOCAL_BYTES as u64 + self.stored_name.len() as u64;
@@ -125,6 +130,9 @@ pub struct Directory {
     /// Indices of the entries, sorted by name as text, then by index.
     by_name: Vec<u32>,
     bare: bool,
+    /// Whether the place of every entry is known, so that what lies between them belongs to none.
+    shows_gaps: bool,
+    tolerated: Tolerated,
 }
 
 impl Directory {
@@ -136,9 +144,10 @@ impl Directory {
     /// # Errors
     ///
     /// Faults of the archive as a whole: `entry_count`, `directory_bounds`, `directory_trailing`, `multi_disk`,
-    /// `prefix`, `limit_entries`, `limit_directory`, `limit_memory`. A member's fault is in [`Entry::fault`].
+    /// `prefix`, `limit_entries`, `limit_directory`, `limit_memory`. A member's fault is in [`Entry::fault`]: members are
+    /// good in the directory's order until their sizes add up to more than a limit, then `limit_chunk_inflated`.
     pub fn parse(data: &[u8], location: &Location, file_size: u64, limits: &Limits) -> Result<Self> {
-        let &Location { offset, size, entries: declared } = location;
+        let &Location { offset, size, entries: declared, .. } = location;
         let bounds = |detail: String| Error::new(Code::DirectoryBounds, detail).at(offset);
         if data.len() as u64 != size || offset.checked_add(size).is_none_or(|stop| stop > file_size) {
             let at_hand = data.len();
@@ -162,6 +171,7 @@ impl Directory {
         entries.try_reserve_exact(count).map_err(no_memory)?;
         names.try_reserve_exact(data.len() - count * CENTRAL_BYTES).map_err(no_memory)?;
 
+        let mut tolerated = Tolerated::around(location);
         let mut rest = Fields(data);
         for index in 0..count {
             let at = offset + (data.len() - rest.0.len()) as u64;
@@ -174,7 +184,9 @@ impl Directory {
             }
             let header = Header::read(&mut rest)
                 .ok_or_else(|| bounds(format!("entry {index} of {declared} reaches over the end")).at(at))?;
-            entries.push(header.entry(&mut names, limits).map_err(|error| error.at(at))?);
+            let entry = header.entry(location.moved, &mut names, limits).map_err(|error| error.at(at))?;
+            tolerated.count(&entry, header.extra);
+            entries.push(entry);
         }
         let at = offset + (data.len() - rest.0.len()) as u64;
         if rest.0.starts_with(&CENTRAL) {
@@ -186,9 +198,10 @@ impl Directory {
             return Err(Error::new(Code::DirectoryTrailing, detail).at(at));
         }
 
-        let mut directory = Self { entries, names, by_name: Vec::new(), bare: false };
-        directory.place(offset, file_size)?;
+        let mut directory = Self { entries, names, by_name: Vec::new(), bare: false, shows_gaps: false, tolerated };
+        directory.place(offset, file_size, limits)?;
         directory.index_names()?;
+        directory.limit_sum(limits);
         Ok(directory)
     }
 
@@ -196,7 +209,14 @@ impl Directory {
     /// after those of all members before it.
     #[must_use]
     pub fn bare(names: impl IntoIterator<Item = impl AsRef<str>>, sizes: impl IntoIterator<Item = u64>) -> Self {
-        let mut directory = Self { entries: Vec::new(), names: Vec::new(), by_name: Vec::new(), bare: true };
+        let mut directory = Self {
+            entries: Vec::new(),
+            names: Vec::new(),
+            by_name: Vec::new(),
+            bare: true,
+            shows_gaps: false,
+            tolerated: Tolerated::default(),
+        };
         let mut offset = 0_u64;
         for (name, size) in names.into_iter().zip(sizes) {
             let start = directory.names.len();
@@ -301,14 +321,26 @@ impl Directory {
         (self.text(index) == name.as_bytes()).then_some(index)
     }
 
-    /// Whether a member is a folder: its name ends with a slash, or its Unix mode says so.
+    /// What is not as it should be and was let pass, one sentence each: bytes in front of and behind the archive, its
+    /// comment, bytes between members, unknown extra fields, folders.
+    #[must_use]
+    pub fn tolerated(&self) -> Vec<String> {
+        self.tolerated.sentences()
+    }
+
+    /// Whether bytes that no entry claims can be told from those of an entry that gives a wrong place.
+    pub(super) fn shows_gaps(&self) -> bool {
+        self.shows_gaps
+    }
+
+    /// Whether a member is a folder: it has no bytes, and its name ends with a slash or its Unix mode says so.
     #[must_use]
     pub fn is_folder(&self, index: usize) -> bool {
         self.entries[index].folder
     }
 
     /// Gives every member its stop, and a fault to those that share bytes with another or with the directory.
-    fn place(&mut self, directory_offset: u64, file_size: u64) -> Result<()> {
+    fn place(&mut self, directory_offset: u64, file_size: u64, limits: &Limits) -> Result<()> {
         let mut order: Vec<u32> = Vec::new();
         order.try_reserve_exact(self.entries.len()).map_err(no_memory)?;
         let mut displaced = false;
@@ -358,12 +390,31 @@ impl Directory {
                 next = entry.header_offset;
             }
             entry.stop = follows;
+            let unnamed = entry.stop.saturating_sub(entry.least_end().unwrap_or(u64::MAX));
+            self.tolerated.between = self.tolerated.between.saturating_add(unnamed);
         }
         // With a member whose true place is unknown, the bytes in front may be its own.
-        if next > 0 && !displaced {
-            return Err(Error::new(Code::Prefix, format!("{next} bytes")).at(0));
+        if next > limits.prefix_bytes && !displaced {
+            let detail = format!("{next} bytes, {} are allowed", limits.prefix_bytes);
+            return Err(Error::new(Code::Prefix, detail).at(0));
         }
+        self.tolerated.in_front = next;
+        self.shows_gaps = !displaced;
         Ok(())
+    }
+
+    /// Gives a fault to the members after those whose sizes add up to the limit, in the directory's order. Those that
+    /// are refused anyway do not count; what is declared too small does not pass, see [`crate::inflate`].
+    fn limit_sum(&mut self, limits: &Limits) {
+        let mut sum = 0_u64;
+        for entry in self.entries.iter_mut().filter(|entry| entry.fault.is_none()) {
+            sum = sum.saturating_add(entry.uncompressed_size);
+            if sum > limits.chunk_inflated_bytes && !entry.folder {
+                let limit = limits.chunk_inflated_bytes;
+                let detail = format!("{sum} bytes when inflated, with the members before it, the limit is {limit}");
+                entry.fault = Some(Box::new(Error::new(Code::LimitChunkInflated, detail)));
+            }
+        }
     }
 
     /// Sorts the names, and gives a fault to all members of one name.
@@ -445,8 +496,8 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// The entry, and its name appended to `names`.
-    fn entry(&self, names: &mut Vec<u8>, limits: &Limits) -> Result<Entry> {
+    /// The entry, its offset `moved` on, and its name appended to `names`.
+    fn entry(&self, moved: u64, names: &mut Vec<u8>, limits: &Limits) -> Result<Entry> {
         let mut entry = Entry {
             flags: self.flags,
             method: self.method,
@@ -455,13 +506,17 @@ impl<'a> Header<'a> {
             uncompressed_size: self.uncompressed_size.into(),
             header_offset: self.local_offset.into(),
             fault: None,
-            folder: self.name.ends_with(b"/") || self.file_type() == Some(0o040_000),
+            folder: false,
             stored_name: 0..0,
             text: 0..0,
             stop: 0,
         };
         let mut disk = u32::from(self.disk);
         let extra = self.read_extra(&mut entry, &mut disk);
+        entry.header_offset = entry.header_offset.saturating_add(moved);
+        // With bytes of its own it would be neither delivered nor reported.
+        let is_called_folder = self.name.ends_with(b"/") || self.file_type() == Some(0o040_000);
+        entry.folder = is_called_folder && entry.uncompressed_size == 0;
         if extra.is_ok() && disk != 0 {
             return Err(Error::new(Code::MultiDisk, format!("a member begins on disk {disk}")));
         }
@@ -558,10 +613,14 @@ impl<'a> Header<'a> {
         if let Some(error) = name::fault(self.name, encoding).or_else(|| name::fault(text.as_bytes(), encoding)) {
             return Some(error);
         }
-        if let Some(kind) = self.file_type().filter(|kind| ![0, 0o040_000, 0o100_000].contains(kind)) {
+        let is_file = |kind: &u32| matches!(kind, 0 | 0o100_000) || *kind == 0o040_000 && entry.folder;
+        if let Some(kind) = self.file_type().filter(|kind| !is_file(kind)) {
             return Some(Error::new(Code::NotRegular, format!("file type {kind:#o}")));
         }
         let (packed, size) = (entry.compressed_size, entry.uncompressed_size);
+        if self.name.ends_with(b"/") && !entry.folder {
+            return Some(Error::new(Code::Name, format!("the name is a folder's, and the member has {size} bytes")));
+        }
         if method == Method::Stored && packed != size || size > packed.saturating_mul(method.expansion()) {
             let detail = format!("{packed} bytes in the archive cannot be {size} bytes by method {}", self.method);
             return Some(Error::new(Code::SizeMismatch, detail));

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem;
+
 use super::directory::{Directory, Entry, FLAG_DESCRIPTOR};
 use super::fields::{DESCRIPTOR, Fields, IN_ZIP64_32, LOCAL, LOCAL_BYTES, ZIP64_EXTRA, extra_fields};
 use crate::error::{Code, Error, Result};
@@ -13,7 +15,7 @@ const DESCRIPTOR_BYTES: usize = 24;
 ///
 /// # Errors
 ///
-/// `local_header`, `name_mismatch`, `header_mismatch`, `descriptor`, and `data_bounds` for what lies outside the
+/// `local_header`, `name_mismatch`, `header_mismatch`, `descriptor`, `hidden_entry`, and `data_bounds` for what lies outside the
 /// member's place or outside the buffer.
 pub(crate) fn member_data(
     directory: &Directory,
@@ -52,17 +54,22 @@ pub(crate) fn member_data(
         Error::new(Code::DataBounds, detail).at(data_start)
     })?;
     let data = window.range(data_start, entry.compressed_size)?;
+    let mut end = data_end;
     if entry.flags & FLAG_DESCRIPTOR != 0 {
         let most = (stop - data_end).min(DESCRIPTOR_BYTES as u64) as usize;
         let follows = &buffer[data.end..];
         let follows = &follows[..follows.len().min(most)];
-        if !descriptor_agrees(entry, follows) {
+        let Some(length) = descriptor_length(entry, follows) else {
             if follows.len() < most {
                 return Err(window.outside(data_end, most as u64));
             }
             let detail = "no data descriptor with the directory's checksum and sizes follows the data";
             return Err(Error::new(Code::Descriptor, detail).at(data_end));
-        }
+        };
+        end += length as u64;
+    }
+    if directory.shows_gaps() {
+        window.refuse_hidden(end, directory.extent(index).end)?;
     }
     Ok(data)
 }
@@ -82,6 +89,28 @@ impl Window<'_> {
             (last <= self.buffer.len()).then_some(first..last)
         };
         place().ok_or_else(|| self.outside(start, size))
+    }
+
+    /// Refuses a local header between a member and whatever the directory knows next: readers of the stream see it.
+    ///
+    /// A gap is tolerated, and a member's extent holds the first 64 KiB of the one behind it: as much is looked at, in
+    /// bytes that are at hand anyway. A directory does not tell a gap from a local extra field, so that nothing can be
+    /// said before the member is read.
+    fn refuse_hidden(&self, end: u64, stop: u64) -> Result<()> {
+        let (first, last) = (end.saturating_sub(self.offset), stop.saturating_sub(self.offset));
+        let last = last.min(self.buffer.len() as u64);
+        if last.saturating_sub(first) < LOCAL_BYTES as u64 {
+            return Ok(());
+        }
+        let gap = &self.buffer[first as usize..last as usize];
+        match memmem::find(gap, &LOCAL).filter(|&at| gap.len() - at >= LOCAL_BYTES) {
+            None => Ok(()),
+            Some(at) => {
+                let at = end + at as u64;
+                let detail = format!("a local header at {at}, where the directory has none from {end} to {stop}");
+                Err(Error::new(Code::HiddenEntry, detail).at(at))
+            }
+        }
     }
 
     fn outside(&self, start: u64, size: u64) -> Error {
@@ -171,16 +200,21 @@ fn zip64_field(extra: &[u8]) -> Result<Option<&[u8]>> {
     Ok(found)
 }
 
-/// Whether the bytes begin with a descriptor of this member, in any of the four forms in use: with the signature or
-/// without, sizes of 32 or of 64 bits (APPNOTE 4.3.9).
-fn descriptor_agrees(entry: &Entry, follows: &[u8]) -> bool {
+/// The length of the data descriptor of this member that the bytes begin with, in any of the four forms in use: with the
+/// signature or without, sizes of 32 or of 64 bits (APPNOTE 4.3.9).
+fn descriptor_length(entry: &Entry, follows: &[u8]) -> Option<usize> {
     let matches = |mut fields: Fields<'_>, wide: bool| {
         let mut size = || if wide { fields.u64() } else { fields.u32().map(u64::from) };
         size() == Some(entry.compressed_size) && size() == Some(entry.uncompressed_size)
     };
     let unsigned = |bytes: &[u8]| {
         let mut fields = Fields(bytes);
-        fields.u32() == Some(entry.crc32) && (matches(fields, false) || matches(fields, true))
+        match fields.u32() == Some(entry.crc32) {
+            true if matches(fields, false) => Some(12),
+            true if matches(fields, true) => Some(20),
+            _ => None,
+        }
     };
-    follows.strip_prefix(&DESCRIPTOR).is_some_and(unsigned) || unsigned(follows)
+    let signed = follows.strip_prefix(&DESCRIPTOR).and_then(unsigned).map(|length| length + DESCRIPTOR.len());
+    signed.or_else(|| unsigned(follows))
 }

@@ -23,7 +23,7 @@ const SEARCHED: usize = END_BYTES + u16::MAX as usize + TRAILING_NULS;
 pub const TAIL_BYTES: usize = SEARCHED + LOCATOR64_BYTES + END64_BYTES;
 
 /// Where the central directory stands, checked against the file's size and the end records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Location {
     /// Position of its first byte in the file.
     pub offset: u64,
@@ -31,6 +31,12 @@ pub struct Location {
     pub size: u64,
     /// The number of entries that the end record declares.
     pub entries: u64,
+    /// What the offsets in the directory lack: bytes in front of an archive whose offsets count from its own beginning.
+    pub moved: u64,
+    /// Bytes of the archive comment.
+    pub comment_bytes: u64,
+    /// NULs after the end.
+    pub trailing_nuls: u64,
 }
 
 /// Finds the central directory.
@@ -39,10 +45,10 @@ pub struct Location {
 ///
 /// # Errors
 ///
-/// `not_a_zip` naming what the bytes look like; `truncated`; `trailing`, `comment_length`, `prefix`, `ambiguous`;
-/// `directory_bounds`, `directory_trailing`, `entry_count`, `zip64_inconsistent`, `multi_disk` for numbers that
-/// contradict each other; `limit_entries` and `limit_directory`. A cut inside the comment reads as `comment_length`:
-/// the bytes are the same.
+/// `not_a_zip` naming what the bytes look like, and `truncated`: [`identify`] knows better where `tail` is not the whole
+/// file; `trailing`, `comment_length`, `prefix`, `ambiguous`; `directory_bounds`, `directory_trailing`, `entry_count`,
+/// `zip64_inconsistent`, `multi_disk` for numbers that contradict each other; `limit_entries` and `limit_directory`. A
+/// cut inside the comment reads as `comment_length`: the bytes are the same.
 pub fn locate(tail: &[u8], file_size: u64, limits: &Limits) -> Result<Location> {
     let Some(base) = file_size.checked_sub(tail.len() as u64) else {
         let detail = format!("{} bytes of a file of {file_size} bytes", tail.len());
@@ -54,6 +60,7 @@ pub fn locate(tail: &[u8], file_size: u64, limits: &Limits) -> Result<Location> 
     let mut cut_record = false;
     let mut fitting: Option<Result<Location>> = None;
     let mut other: Option<End> = None;
+    let mut moved: Option<End> = None;
     let mut refused: Option<Error> = None;
     for found in memmem::find_iter(&tail[searched..], &END) {
         let Some(end) = End::read(&tail[searched..], found, base + searched as u64) else {
@@ -64,13 +71,17 @@ pub fn locate(tail: &[u8], file_size: u64, limits: &Limits) -> Result<Location> 
         if end.fits() {
             fitting = match (fitting, location) {
                 (None, location) => Some(location),
+                // An archive in the comment of the one before, whose own offsets would fit only if they were moved.
+                (Some(Ok(earlier)), Ok(found)) if earlier.moved == 0 && found.moved > 0 => Some(Ok(earlier)),
                 (Some(_), Ok(_)) => return Err(ambiguous(end.at)),
                 // This one stands in the comment of the one before.
                 (Some(earlier), Err(_)) => Some(earlier),
             };
         } else {
             match location {
-                Ok(_) => other = Some(end),
+                Ok(found) if found.moved == 0 => other = Some(end),
+                // Mostly an archive that is a member of this one.
+                Ok(_) => moved = Some(end),
                 Err(error) => refused = Some(error),
             }
         }
@@ -80,8 +91,9 @@ pub fn locate(tail: &[u8], file_size: u64, limits: &Limits) -> Result<Location> 
         (Some(location), None) => location,
         (None, Some(end)) => Err(end.misfit()),
         // In a cut archive such a record is that of an archive inside; one that begins otherwise has something in front.
-        (None, None) if file.has(LOCAL, 0) == Some(false) => match refused {
-            Some(error) if error.code() == Code::Prefix => Err(error),
+        (None, None) if file.has(LOCAL, 0) == Some(false) => match (moved, refused) {
+            (Some(end), _) => Err(end.misfit()),
+            (None, Some(error)) if error.code() == Code::Prefix => Err(error),
             _ => Err(file.not_found(cut_record, file_size)),
         },
         (None, None) => Err(file.not_found(cut_record, file_size)),
@@ -90,6 +102,18 @@ pub fn locate(tail: &[u8], file_size: u64, limits: &Limits) -> Result<Location> 
 
 fn ambiguous(at: u64) -> Error {
     Error::new(Code::Ambiguous, "a second end record describes an archive of its own").at(at)
+}
+
+/// What a file is in whose last bytes [`locate`] found no end record.
+///
+/// `head` is the beginning of the file; 512 bytes suffice.
+#[must_use]
+pub fn identify(head: &[u8], file_size: u64) -> Error {
+    Tail { bytes: head, base: 0 }.not_found(false, file_size)
+}
+
+fn too_much_in_front(bytes: u64, limits: &Limits) -> Error {
+    Error::new(Code::Prefix, format!("{bytes} bytes, {} are allowed", limits.prefix_bytes)).at(0)
 }
 
 /// The end of central directory record (APPNOTE 4.3.16) and what follows it.
@@ -159,6 +183,8 @@ struct Numbers {
     offset: u64,
     /// Where the record begins, which is where the directory must end.
     at: u64,
+    /// By how much the zip64 locator is off, if there is one.
+    locator_moved: Option<u64>,
 }
 
 /// The last bytes of a file, addressed by position in the file.
@@ -188,11 +214,12 @@ impl Tail<'_> {
             size: end.size.into(),
             offset: end.offset.into(),
             at: end.at,
+            locator_moved: None,
         };
         let locator = end.at.checked_sub(LOCATOR64_BYTES as u64);
         let numbers = match locator.filter(|&at| self.has(LOCATOR64, at) == Some(true)) {
             None => plain,
-            Some(at) => match self.end64(end, at) {
+            Some(at) => match self.end64(end, at, limits) {
                 Ok(_) if end.adjoins() => return Err(ambiguous(at)),
                 Ok(numbers) => numbers,
                 // The signature is part of the last entry, a name or a comment.
@@ -200,16 +227,18 @@ impl Tail<'_> {
                 Err(error) => return Err(error),
             },
         };
-        self.check(&numbers, limits)
+        let location = self.check(&numbers, limits)?;
+        let trailing_nuls = end.follows.saturating_sub(end.comment) as u64;
+        Ok(Location { comment_bytes: end.comment as u64, trailing_nuls, ..location })
     }
 
     /// The zip64 end record that a locator points to (APPNOTE 4.3.14, 4.3.15).
-    fn end64(&self, end: &End, locator: u64) -> Result<Numbers> {
+    fn end64(&self, end: &End, locator: u64, limits: &Limits) -> Result<Numbers> {
         let contradiction = |detail: &str| Error::new(Code::Zip64Inconsistent, detail).at(locator);
         let outside = || contradiction("no zip64 end record stands where its locator points");
 
         let mut fields = Fields(self.from(locator).ok_or_else(outside)?);
-        let (Some(_), Some(disk), Some(at), Some(disks)) =
+        let (Some(_), Some(disk), Some(mut at), Some(disks)) =
             (fields.signature(), fields.u32(), fields.u64(), fields.u32())
         else {
             return Err(outside());
@@ -219,9 +248,13 @@ impl Tail<'_> {
             return Err(Error::new(Code::MultiDisk, detail).at(locator));
         }
         let expected = locator.checked_sub(END64_BYTES as u64).ok_or_else(outside)?;
+        let mut moved = 0;
         if at < expected && self.has(END64, expected) == Some(true) && self.has(END64, at) != Some(true) {
-            let detail = format!("the zip64 locator is {} bytes off", expected - at);
-            return Err(Error::new(Code::Prefix, detail).at(0));
+            moved = expected - at;
+            if moved > limits.prefix_bytes {
+                return Err(too_much_in_front(moved, limits));
+            }
+            at = expected;
         }
         // A record of any other length would be version 2 (encrypted directories) or reach over the locator.
         if at != expected {
@@ -236,8 +269,17 @@ impl Tail<'_> {
             let (_made_by, _needed) = (fields.u16()?, fields.u16()?);
             let (disk, directory_disk) = (fields.u32()?, fields.u32()?);
             let (entries_here, entries) = (fields.u64()?, fields.u64()?);
-            let numbers =
-                Numbers { disk, directory_disk, entries_here, entries, size: fields.u64()?, offset: fields.u64()?, at };
+            let (directory_size, offset) = (fields.u64()?, fields.u64()?);
+            let numbers = Numbers {
+                disk,
+                directory_disk,
+                entries_here,
+                entries,
+                size: directory_size,
+                offset,
+                at,
+                locator_moved: Some(moved),
+            };
             Some((size, numbers))
         };
         let (record_size, numbers) = read(&mut fields).ok_or_else(outside)?;
@@ -257,7 +299,7 @@ impl Tail<'_> {
     }
 
     fn check(&self, numbers: &Numbers, limits: &Limits) -> Result<Location> {
-        let &Numbers { disk, directory_disk, entries_here, entries, size, offset, at } = numbers;
+        let &Numbers { disk, directory_disk, entries_here, entries, size, offset, at, locator_moved } = numbers;
         if disk != 0 || directory_disk != 0 {
             let detail = format!("the end record names disk {disk}, the directory disk {directory_disk}");
             return Err(Error::new(Code::MultiDisk, detail).at(at));
@@ -266,14 +308,23 @@ impl Tail<'_> {
             let detail = format!("{entries_here} entries on this disk, {entries} in all");
             return Err(Error::new(Code::EntryCount, detail).at(at));
         }
-        match offset.checked_add(size) {
-            Some(stop) if stop == at => {}
-            Some(stop) if stop < at => return Err(self.gap(numbers, stop)),
+        let moved = match offset.checked_add(size) {
+            Some(stop) if stop == at => 0,
+            Some(stop) if stop < at => match at - stop {
+                shift if !self.is_moved(numbers, shift) => return Err(self.gap(numbers, stop)),
+                shift if shift > limits.prefix_bytes => return Err(too_much_in_front(shift, limits)),
+                shift => shift,
+            },
             _ => {
                 let detail = format!("offset {offset}, size {size}, and the end record stands at {at}");
                 return Err(Error::new(Code::DirectoryBounds, detail).at(at));
             }
+        };
+        if locator_moved.is_some_and(|by| by != moved) {
+            let detail = "the zip64 locator and the directory's offset do not lack the same number of bytes";
+            return Err(Error::new(Code::Zip64Inconsistent, detail).at(at));
         }
+        let offset = offset + moved;
         if entries > size / CENTRAL_BYTES as u64 {
             let detail = format!("{entries} entries cannot stand in {size} bytes");
             return Err(Error::new(Code::EntryCount, detail).at(at));
@@ -289,21 +340,24 @@ impl Tail<'_> {
         if size > 0 && self.has(CENTRAL, offset) == Some(false) {
             return Err(Error::new(Code::DirectoryBounds, "no directory entry stands at its offset").at(offset));
         }
-        Ok(Location { offset, size, entries })
+        Ok(Location { offset, size, entries, moved, ..Location::default() })
+    }
+
+    /// Whether offsets count from the archive's own beginning, `shift` bytes into the file: the directory stands that
+    /// much further on, and so does the first member.
+    fn is_moved(&self, numbers: &Numbers, shift: u64) -> bool {
+        let &Numbers { size, offset, entries, at, .. } = numbers;
+        let directory_moved = match size {
+            0 => offset == 0,
+            _ => self.has(CENTRAL, offset) != Some(true) && self.has(CENTRAL, at - size) != Some(false),
+        };
+        directory_moved && (entries == 0 || self.has(LOCAL, shift) != Some(false))
     }
 
     /// Why bytes are left between the directory, as declared, and the end record.
     fn gap(&self, numbers: &Numbers, stop: u64) -> Error {
         let &Numbers { size, offset, entries, at, .. } = numbers;
         let shift = at - stop;
-        // Offsets relative to the archive: the directory stands `shift` bytes on, and so does the first member.
-        let directory_moved = match size {
-            0 => offset == 0,
-            _ => self.has(CENTRAL, offset) != Some(true) && self.has(CENTRAL, at - size) != Some(false),
-        };
-        if directory_moved && (entries == 0 || self.has(LOCAL, shift) != Some(false)) {
-            return Error::new(Code::Prefix, format!("offsets are {shift} bytes off")).at(0);
-        }
         match self.walk(offset, entries) {
             Some(walked) if walked != stop => {
                 let detail = format!("size {size} is not the length of its {entries} entries");

@@ -1,0 +1,42 @@
+//! What an archive may have beside its members, for the log.
+
+use super::directory::{Entry, UNICODE_PATH_EXTRA};
+use super::fields::{ZIP64_EXTRA, extra_fields};
+use super::locate::Location;
+
+/// Counts of what was let pass.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tolerated {
+    pub(super) in_front: u64,
+    pub(super) between: u64,
+    comment: u64,
+    trailing: u64,
+    folders: u64,
+    with_unknown_extra: u64,
+}
+
+impl Tolerated {
+    /// What the end of the file shows.
+    pub(super) fn around(location: &Location) -> Self {
+        Self { comment: location.comment_bytes, trailing: location.trailing_nuls, ..Self::default() }
+    }
+
+    /// Counts what one entry shows; `extra` is its extra block in the directory.
+    pub(super) fn count(&mut self, entry: &Entry, extra: &[u8]) {
+        let is_unknown = |id: u16| id != ZIP64_EXTRA && id != UNICODE_PATH_EXTRA;
+        self.folders += u64::from(entry.is_folder());
+        self.with_unknown_extra += u64::from(extra_fields(extra).flatten().any(|(id, _)| is_unknown(id)));
+    }
+
+    pub(super) fn sentences(&self) -> Vec<String> {
+        let counts = [
+            (self.in_front, "bytes before the first member"),
+            (self.between, "bytes between members (local extra fields, data descriptors, gaps)"),
+            (self.comment, "bytes of archive comment"),
+            (self.trailing, "NULs after the end"),
+            (self.folders, "folders"),
+            (self.with_unknown_extra, "entries with unknown extra fields"),
+        ];
+        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+    }
+}
