@@ -210,3 +210,24 @@ def peak_bytes() -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     (line,) = (line for line in status if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
+
+
+def pillow_pixels(data: bytes, mode: str = "RGB") -> NDArray[np.uint8]:
+    """Pillow's pixels (height, width, channels) of an image file; 16-bit grey by its high byte, L as of the RGB."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image = Image.open(io.BytesIO(data))
+        image.load()
+        if image.mode.startswith("I"):
+            image = Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+        if mode == "L":
+            image = image.convert("RGB")
+        pixels = np.asarray(image.convert(mode))
+    return pixels[:, :, None] if mode == "L" else pixels
+
+
+def assert_pixels(data: bytes, message: str = "") -> None:
+    """Assert that an image file has Pillow's pixels in every mode."""
+    for mode in ("RGB", "L", "RGBA"):
+        expected = pillow_pixels(data, mode)
+        np.testing.assert_array_equal(decode_one(data, mode=mode), expected, err_msg=f"{message} {mode}")

@@ -11,7 +11,7 @@ __all__ = ["Limits"]
 class Limits:
     """Bounds on untrusted input. The defaults suit chunks of some hundred photographs.
 
-    The first ten are those of the native core, of the same names and defaults.
+    Those before ``chunk_bytes`` are the native core's, of the same names and defaults.
 
     Attributes:
         entries: Entries of one central directory.
@@ -24,6 +24,7 @@ class Limits:
         pixels: Pixels (height x width) of one image.
         scans: Scans of one progressive JPEG.
         scan_pixels: Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
+        png_chunks: Chunks that make the picture of one PNG; others are skipped unread and do not count.
         chunk_bytes: Bytes of one chunk.
         json_bytes: Bytes of one answer of the API.
         redirects: Redirects followed for one request.
@@ -44,6 +45,7 @@ class Limits:
     pixels: int = 100_000_000
     scans: int = 100
     scan_pixels: int = 10_000_000_000
+    png_chunks: int = 10_000
     chunk_bytes: int = 4 << 30
     json_bytes: int = 64 << 20
     redirects: int = 5

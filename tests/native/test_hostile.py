@@ -8,7 +8,6 @@ import time
 import zlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +35,6 @@ from collections import Counter
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import support
-import numpy as np
 from pixcrawler import PixCrawlerError, _native
 from pixcrawler.limits import Limits
 
@@ -253,11 +251,8 @@ class TestLimitsOfImages:
         [
             huge_header(65500, 65500),
             huge_header(65535, 65535),
-            huge_png(65536, 65536),
-            huge_png((1 << 31) - 1, 1 << 20),
-            huge_png(1, (1 << 31) - 1),
         ],
-        ids=["jpeg 65500", "jpeg 65535", "png 65536", "png wide", "png tall"],
+        ids=["jpeg 65500", "jpeg 65535"],
     )
     def test_pixels_are_limited_before_any_memory_is_taken(self, data: bytes) -> None:
         began = time.perf_counter()
@@ -292,19 +287,9 @@ class TestLimitsOfImages:
         assert decode_one(data, limits=Limits(scan_pixels=11 * 2048 * 2048)).shape == (2048, 2048, 3)
 
     def test_invalid_sizes(self) -> None:
-        for data in (huge_header(0, 16), huge_header(16, 0), huge_png(0, 5), huge_png(5, 0)):
+        for data in (huge_header(0, 16), huge_header(16, 0)):
             with pytest.raises(ImageDecodeError):
                 decode_one(data)
-
-    def test_ancillary_bombs_are_ignored(self) -> None:
-        good = encode(picture(9, 9))
-        bomb = zlib.compress(bytes(64 << 20), 9)
-        chunks = b""
-        for kind, body in ((b"zTXt", b"t\0\0" + bomb), (b"iCCP", b"p\0\0" + bomb), (b"iTXt", b"t\0\1\0\0\0" + bomb)):
-            chunks += struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        began = time.perf_counter()
-        np.testing.assert_array_equal(decode_one(good[:33] + chunks + good[33:]), picture(9, 9))
-        assert time.perf_counter() - began < 0.5
 
 
 def test_hostile_headers_take_no_memory() -> None:

@@ -1,5 +1,6 @@
 //! Image formats: recognised by content, opened, decoded. Dispatch only; each codec is a file of its own.
 
+mod indexed;
 mod jpeg;
 mod png;
 mod webp;

@@ -23,6 +23,8 @@ pub struct Limits {
     pub scans: u32,
     /// Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
     pub scan_pixels: u64,
+    /// Chunks that make the picture of one PNG; others are skipped unread and do not count.
+    pub png_chunks: u64,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             pixels: 100_000_000,
             scans: 100,
             scan_pixels: 10_000_000_000,
+            png_chunks: 10_000,
         }
     }
 }

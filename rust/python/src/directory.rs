@@ -22,6 +22,7 @@ pub(crate) struct PyLimits {
     pixels: u64,
     scans: u32,
     scan_pixels: u64,
+    png_chunks: u64,
 }
 
 impl From<PyLimits> for Limits {
@@ -37,6 +38,7 @@ impl From<PyLimits> for Limits {
             pixels,
             scans,
             scan_pixels,
+            png_chunks,
         } = limits;
         Self {
             entries,
@@ -49,6 +51,7 @@ impl From<PyLimits> for Limits {
             pixels,
             scans,
             scan_pixels,
+            png_chunks,
         }
     }
 }

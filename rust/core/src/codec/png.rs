@@ -1,19 +1,22 @@
 //! PNG: 8 bits a channel by Pillow's rules, except 16-bit grey, of which the high byte is taken (Pillow clips it to white).
 
-use std::borrow::Cow;
-use std::io::{Cursor, ErrorKind};
+mod chunks;
 
-use png::{BitDepth, ColorType, DecodingError, Reader, Transformations};
+use std::io::ErrorKind;
 
+use png::{BitDepth, ColorType, DecodeOptions, DecodingError, Reader, Transformations};
+
+use self::chunks::PictureChunks;
+use super::indexed::Palette;
 use super::{Color, check_pixels, room};
 use crate::{Code, Error, Limits, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
-    reader: Reader<Cursor<Cow<'a, [u8]>>>,
-    total_bytes: usize,
+    reader: Reader<PictureChunks<'a>>,
+    exif: Option<&'a [u8]>,
 }
 
-/// Bound on what the decoder allocates for itself: a row or two and ancillary chunks.
+/// Bound on what the decoder allocates for itself: a row or two.
 const DECODER_BYTES: usize = 64 << 20;
 
 fn refused(error: &DecodingError) -> Error {
@@ -26,54 +29,20 @@ fn refused(error: &DecodingError) -> Error {
     Error::new(code, error.to_string())
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_be_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-/// The chunks of a file, whole, and whether each belongs to an animation (PNG 5.2 and 5.3: a signature of 8 bytes, then
-/// chunks of a length, a name, data and a CRC).
-fn chunks(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
-    let mut at = 8;
-    std::iter::from_fn(move || {
-        let (length, name) = (u32_at(bytes, at)?, bytes.get(at + 4..at + 8)?);
-        let end = at.saturating_add(12).saturating_add(length as usize).min(bytes.len());
-        let chunk = &bytes[at..end];
-        at = end;
-        Some((chunk, matches!(name, b"acTL" | b"fcTL" | b"fdAT")))
-    })
-}
-
-/// The file without the chunks of an animation: nonsense in them must not cost the default image.
-fn without_animation(bytes: &[u8]) -> Cow<'_, [u8]> {
-    let mut still = Vec::new();
-    if !chunks(bytes).any(|(_, is_animation)| is_animation) || still.try_reserve_exact(bytes.len()).is_err() {
-        return Cow::Borrowed(bytes);
-    }
-    still.extend_from_slice(&bytes[..8]);
-    chunks(bytes).filter(|(_, is_animation)| !is_animation).for_each(|(chunk, _)| still.extend_from_slice(chunk));
-    Cow::Owned(still)
-}
-
 impl<'a> Image<'a> {
     pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
-        let still = without_animation(bytes);
-        let mut decoder = png::Decoder::new_with_limits(Cursor::new(still), png::Limits { bytes: DECODER_BYTES });
-        decoder.set_ignore_text_chunk(true);
-        decoder.set_ignore_iccp_chunk(true);
-        // Palettes and fewer than 8 bits to 8, tRNS to alpha, 16 bits to their high byte.
-        decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
-        let reader = decoder.read_info().map_err(|error| match (&error, u32_at(bytes, 16), u32_at(bytes, 20)) {
-            // A row alone was too large for the decoder. PNG 11.2.1: IHDR comes first, width and height first in it.
-            (DecodingError::LimitsExceeded, Some(width), Some(height)) => {
-                check_pixels((width as usize, height as usize), limits).err().unwrap_or_else(|| refused(&error))
-            }
-            _ => refused(&error),
-        })?;
-        let (width, height) = reader.info().size();
-        if width == 0 || height == 0 {
-            return Err(Error::new(Code::InvalidSize, format!("{width} x {height}")));
-        }
-        Ok(Self { reader, total_bytes: bytes.len() })
+        let survey = chunks::survey(bytes, limits)?;
+        check_pixels((survey.width as usize, survey.height as usize), limits)?;
+        let mut options = DecodeOptions::default();
+        options.set_ignore_adler32(false);
+        let mut decoder = png::Decoder::new_with_options(PictureChunks::new(bytes), options);
+        decoder.set_limits(png::Limits { bytes: DECODER_BYTES });
+        // 16 bits to their high byte; fewer than 8 bits to 8 and tRNS to alpha, but for indexed colours, whose indices are
+        // checked against the palette.
+        let expand = if survey.is_indexed { Transformations::IDENTITY } else { Transformations::EXPAND };
+        decoder.set_transformations(expand | Transformations::STRIP_16);
+        let reader = decoder.read_info().map_err(|error| refused(&error))?;
+        Ok(Self { reader, exif: survey.exif })
     }
 
     pub(super) fn size(&self) -> (usize, usize) {
@@ -96,16 +65,20 @@ impl<'a> Image<'a> {
     }
 
     pub(super) fn exif(&self) -> Option<&[u8]> {
-        self.reader.info().exif_metadata.as_deref()
+        self.exif
     }
 
     pub(super) fn working_bytes(&self) -> usize {
+        // The picture in its own pixel format, at most 4 bytes a pixel, and the decoder's rows.
         let (width, height) = self.size();
-        width * height * 4 + self.total_bytes.min(DECODER_BYTES)
+        width * height * 4 + (width * 8 * 5).clamp(256 << 10, DECODER_BYTES)
     }
 
     pub(super) fn decode_into(mut self, mode: Mode, out: &mut [u8], scratch: &mut Vec<u8>) -> Result<()> {
         let (color_type, depth) = self.reader.output_color_type();
+        if color_type == ColorType::Indexed {
+            return self.read_indexed(depth as usize, mode, out, scratch);
+        }
         if depth != BitDepth::Eight {
             return Err(Error::new(Code::Internal, format!("{depth:?} bits a sample after expansion")));
         }
@@ -123,13 +96,37 @@ impl<'a> Image<'a> {
             (ColorType::Rgba, Mode::Grey) => color::rgba_to_grey,
             (ColorType::Rgba, Mode::Rgb) => color::rgba_to_rgb,
             (ColorType::Indexed, _) => {
-                return Err(Error::new(Code::Internal, "indexed colours after expansion"));
+                return Err(Error::new(Code::Internal, "indexed colours"));
             }
         };
         let (width, height) = self.size();
         let expanded = room(scratch, width * height * color_type.samples())?;
         self.read(expanded)?;
         convert(expanded, out);
+        Ok(())
+    }
+
+    fn read_indexed(&mut self, bits: usize, mode: Mode, out: &mut [u8], scratch: &mut Vec<u8>) -> Result<()> {
+        let (width, height) = self.size();
+        let stride = (width * bits).div_ceil(8);
+        let packed = room(scratch, stride * height)?;
+        if bits < 8 {
+            // The decoder sets bits of interlaced rows, and clears none.
+            packed.fill(0);
+        }
+        self.read(packed)?;
+        let info = self.reader.info();
+        let colors = info.palette.as_deref().unwrap_or_default().as_chunks::<3>().0;
+        let mut palette = Palette::new(colors.iter().copied());
+        palette.set_alpha(info.trns.as_deref().unwrap_or_default().iter().copied());
+        let mut highest = 0;
+        for (row, out) in packed.chunks_exact(stride).zip(out.chunks_exact_mut(width * mode.channels())) {
+            highest = highest.max(palette.paint(row, bits, mode, out));
+        }
+        if usize::from(highest) >= colors.len() {
+            let detail = format!("a pixel of colour {highest}, the palette has {} colours", colors.len());
+            return Err(Error::new(Code::CorruptImage, detail));
+        }
         Ok(())
     }
 
