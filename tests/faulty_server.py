@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
     from typing_extensions import Self
@@ -84,6 +85,11 @@ class Seen:
 class FaultyServer:
     """Serves files and JSON documents; each answer may be spoilt.
 
+    Args:
+        files, documents: As below.
+        address: Where it listens, with a port of 0 for a free one.
+        context: Speak TLS.
+
     Attributes:
         files: Path -> bytes, served with Range and a strong ETag.
         documents: Path -> JSON value, or a function from the query to one.
@@ -93,7 +99,14 @@ class FaultyServer:
         etags: Path -> ETag, where it is not made from the content; None for none.
     """
 
-    def __init__(self, files: Mapping[str, bytes] | None = None, documents: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, bytes] | None = None,
+        documents: Mapping[str, Any] | None = None,
+        *,
+        address: tuple[str, int] = ("127.0.0.1", 0),
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.files: dict[str, bytes] = dict(files or {})
         self.documents: dict[str, Any] = dict(documents or {})
         self.seen: list[Seen] = []
@@ -108,7 +121,10 @@ class FaultyServer:
         class Handler(_Handler):
             server_state = outer
 
-        self._server = _Quiet(("127.0.0.1", 0), Handler)
+        self._server = _Quiet(address, Handler)
+        self.url = f"{'http' if context is None else 'https'}://{address[0]}:{self.port}"
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def __enter__(self) -> Self:
@@ -124,10 +140,6 @@ class FaultyServer:
     @property
     def port(self) -> int:
         return self._server.server_address[1]
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def fail(self, path: str, *faults: Fault) -> None:
         """Spoil the next answers for a path, one fault each."""

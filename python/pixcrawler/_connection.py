@@ -105,10 +105,11 @@ class _Connection(httpcore.ConnectionInterface):
 
     def _connect(self, timeout: float) -> Stream:
         host = self._origin.host.decode("ascii")
+        # Before a socket is open: it fails if the certificates cannot be loaded.
+        context = self._make_ssl_context() if self._origin.scheme == b"https" else None
         stream = self._backend.connect_tcp(host, self._origin.port, timeout)
-        if self._origin.scheme != b"https":
+        if context is None:
             return stream
-        context = self._make_ssl_context()
         context.set_alpn_protocols(["http/1.1"])
         return stream.start_tls(context, host, timeout)
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 import warnings
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import SplitResult, urlsplit
 
 from pixcrawler._constants import DEFAULT_BASE_URL
 
-__all__ = ["Credentials", "credentials_path", "resolve"]
+__all__ = ["Credentials", "SecretText", "credentials_path", "resolve"]
+
+_logger = logging.getLogger("pixcrawler")
 
 _ENV_KEY = "PIXCRAWLER_API_KEY"
 _ENV_URL = "PIXCRAWLER_BASE_URL"
@@ -42,8 +46,18 @@ def origin_of(url: str) -> Origin:
     return parts.scheme.lower(), host.rstrip("."), _DEFAULT_PORTS[parts.scheme.lower()] if port is None else port
 
 
+class SecretText(str):
+    """A text whose repr hides it: from a traceback that lists variables, and from containers that are printed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """That there is one."""
+        return mask(self)
+
+
 class Credentials:
-    """A key and the API that it belongs to. The key never shows in a repr.
+    """A key and the API that it belongs to. The key never shows in a repr, and is never pickled from here.
 
     Args:
         api_key: The key, or None for none.
@@ -75,13 +89,18 @@ class Credentials:
         if parts.username is not None or parts.query or parts.fragment:
             message = "base_url must not hold a user name, a query or a fragment"
             raise ValueError(message)
-        self.api_key = api_key
+        self.api_key = None if api_key is None else SecretText(api_key)
         self.base_url = base_url.rstrip("/")
         self.origin = origin
 
     def __repr__(self) -> str:
         """The address, and whether there is a key."""
         return f"Credentials(api_key={mask(self.api_key)}, base_url={self.base_url!r})"
+
+    def __reduce__(self) -> NoReturn:
+        """A client decides where a key may go."""
+        message = "credentials cannot be pickled"
+        raise TypeError(message)
 
 
 def mask(secret: str | None) -> str:
@@ -102,7 +121,9 @@ def credentials_path() -> Path:
 def resolve(api_key: str | None, base_url: str | None) -> Credentials:
     """Find the key and the API: the arguments, then the environment, then the login file, then the default address.
 
-    The key in the login file belongs to the address in it and is used for that origin only.
+    A key belongs to the address beside it. That of the login file is used for the origin of the file's address only;
+    that of the environment for the origin of the environment's address only, if there is one: where there is none, the
+    address that the caller or the login file gives was chosen for it.
 
     Args:
         api_key: The key, if the caller gave one.
@@ -114,8 +135,17 @@ def resolve(api_key: str | None, base_url: str | None) -> Credentials:
     Raises:
         ValueError: As in :class:`Credentials`, or the login file is not readable as such.
     """
-    api_key = api_key or os.environ.get(_ENV_KEY, "").strip() or None
-    base_url = base_url or os.environ.get(_ENV_URL, "").strip() or None
+    api_key, base_url = api_key or None, base_url or None
+    env_key, env_url = (os.environ.get(name, "").strip() or None for name in (_ENV_KEY, _ENV_URL))
+    if api_key is None and env_key is not None and base_url is not None and env_url is not None:
+        if _is_same_origin(base_url, env_url):
+            api_key = env_key
+        else:
+            advice = "pass api_key=... for another API"
+            _logger.warning("%s is not sent to %s, as it belongs to %s: %s", _ENV_KEY, base_url, _ENV_URL, advice)
+    else:
+        api_key = api_key or env_key
+    base_url = base_url or env_url
     if api_key is None or base_url is None:
         file_key, file_url = _read_login()
         base_url = base_url or file_url or DEFAULT_BASE_URL
@@ -124,6 +154,13 @@ def resolve(api_key: str | None, base_url: str | None) -> Credentials:
             return Credentials(file_key, base_url)
         return found
     return Credentials(api_key, base_url)
+
+
+def _is_same_origin(one: str, other: str) -> bool:
+    try:
+        return origin_of(one) == origin_of(other)
+    except ValueError:
+        return False
 
 
 def _read_login() -> tuple[str | None, str | None]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import importlib.util
 import json
 import os
+import re
 import ssl
 import threading
 import time
@@ -22,10 +24,10 @@ from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 import httpcore
 import httpx
 
-from pixcrawler import _network
+from pixcrawler import _network, _tls, _wire
 from pixcrawler._connection import BODY, DirectPool
 from pixcrawler._constants import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
-from pixcrawler._credentials import origin_of
+from pixcrawler._credentials import SecretText
 from pixcrawler._retry import is_retryable_status, parse_retry_after
 from pixcrawler.exceptions import (
     AuthenticationError,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Http", "show_url"]
 
+_PORTS = {"http": 80, "https": 443}
+_LAST_PORT = 65_535
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OK = 200
 _UNAUTHORIZED = 401
@@ -261,6 +265,7 @@ class Http:
         with contextlib.ExitStack() as stack:
             stack.enter_context(_network.bounded(deadline_s=deadline_s, cancelled=cancelled))
             authorized = True
+            url = SecretText(url)
             for _ in range(self._limits.redirects + 1):
                 foreign = _origin(url) != self._credentials.origin
                 # Once the API's origin is left the key is not sent again, wherever the way leads.
@@ -269,7 +274,7 @@ class Http:
                 if response.status not in _REDIRECTS:
                     yield Answer(response, url, foreign=foreign)
                     return
-                url = _redirect_target(url, response.headers.get("location", ""))
+                url = SecretText(_redirect_target(url, response.headers.get("location", "")))
                 response.close()
             message = f"{show_url(url)}: more than {self._limits.redirects} redirects"
             raise NetworkError(message, code="redirect")
@@ -279,7 +284,7 @@ class Http:
         pools = self._pools()
         sent = {"accept": "*/*", "accept-encoding": "identity", "user-agent": _user_agent(), **(headers or {})}
         if authorized and self._credentials.api_key is not None:
-            sent["authorization"] = f"Bearer {self._credentials.api_key}"
+            sent["authorization"] = SecretText(f"Bearer {self._credentials.api_key}")
         idle_s = min(IDLE_TIMEOUT_S, self._timeout_s)
         connect_s = min(CONNECT_TIMEOUT_S, self._timeout_s)
         try:
@@ -287,30 +292,38 @@ class Http:
                 timeouts = {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": idle_s}
                 response = _Response.of_httpcore(pools.send(url, sent, timeouts))
             else:
-                response = self._send_injected(url, sent, httpx.Timeout(idle_s, connect=connect_s))
+                timeout = httpx.Timeout(idle_s, connect=connect_s)
+                response = self._send_injected(url, sent, timeout, authorized=authorized)
         except _EXCEPTIONS as exc:
             _raise_mapped(exc, url)
+        except PixCrawlerError:
+            raise
         except OSError as exc:
             message = f"{show_url(url)}: {exc.strerror or type(exc).__name__}"
-            raise NetworkError(message, code="connection", retryable=True) from exc
+            raise NetworkError(message, code="connection", retryable=True) from _bare(exc)
         try:
             yield response
         finally:
             response.close()
 
-    def _send_injected(self, url: str, headers: Mapping[str, str], timeout: httpx.Timeout) -> _Response:
+    def _send_injected(
+        self, url: str, headers: Mapping[str, str], timeout: httpx.Timeout, *, authorized: bool
+    ) -> _Response:
         client = self._injected
         assert client is not None, "without one there are pools"
         parts = urlsplit(url)
-        self._guard.addresses(parts.hostname or "", parts.port or 0)
+        host, port = _origin(url)[1:]
+        self._guard.addresses(host, port)
         # Always given, as else the client's own credentials would go to every address.
         auth = (
             httpx.BasicAuth(unquote(parts.username), unquote(parts.password or "")) if parts.username else httpx.Auth()
         )
-        request = client.build_request("GET", url, headers=headers, timeout=timeout)
+        # Cookies and further headers of the client's own belong to the API as the key does.
+        build = client.build_request if authorized else httpx.Request
+        request = build("GET", url, headers=headers, extensions={"timeout": timeout.as_dict()})
         return _Response.of_httpx(client.send(request, auth=auth, stream=True, follow_redirects=False))
 
-    def get_json(self, url: str, *, cancelled: threading.Event | None = None) -> Any:
+    def get_json(self, url: str, *, cancelled: threading.Event | None = None) -> tuple[Any, int]:
         """Ask the API for a JSON document. One attempt.
 
         Args:
@@ -318,7 +331,7 @@ class Http:
             cancelled: Ends the request within a second when set.
 
         Returns:
-            The document.
+            The document, and the length of its text in bytes.
 
         Raises:
             PixCrawlerError: As :meth:`get` and :meth:`error_of`; ProtocolError if the answer is not JSON, or too large.
@@ -326,20 +339,25 @@ class Http:
         with self.get(url, {"accept": "application/json"}, cancelled=cancelled) as answer:
             if answer.status != _OK:
                 raise self.error_of(answer)
+            encoding = answer.headers.get("content-encoding", "identity").strip().lower()
+            if encoding not in {"", "identity"}:
+                message = f"{show_url(url)}: Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
+                raise ProtocolError(message, code="protocol")
             body = answer.read(self._limits.json_bytes)
         if body is None:
-            message = f"{show_url(url)}: more than {self._limits.json_bytes} bytes"
+            message = f"{show_url(url)}: more than {self._limits.json_bytes} bytes (Limits.json_bytes)"
             raise ProtocolError(message, code="answer_too_large")
-        encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in {"", "identity"}:
-            message = f"{show_url(url)}: Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
-            raise ProtocolError(message, code="protocol")
+        size_bytes = len(body)
         try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as exc:
+            return _wire.parse_json(body, self._limits.json_bytes), size_bytes
+        except _wire.TooManyValuesError as exc:
+            message, code = f"{show_url(url)}: {exc}", "answer_too_large"
+        except _wire.BadJsonError as exc:
             start = self._clean(body[: 4 * _ERROR_TEXT_CHARACTERS], url)
-            message = f"{show_url(url)}: not a JSON document, it starts with: {start}"
-            raise ProtocolError(message, code="protocol") from exc
+            message, code = f"{show_url(url)}: {exc}; the answer starts with: {start}", "protocol"
+        # Outside of the handlers and without the body: an answer can hold addresses that are secrets.
+        del body
+        raise ProtocolError(message, code=code)
 
     def error_of(self, answer: Answer) -> PixCrawlerError:
         """The error that an answer other than 200 and 206 means. Reads its body, up to a limit.
@@ -426,11 +444,18 @@ def _job_state(document: Any) -> tuple[str | None, float | None]:
 
 
 def _origin(url: str) -> tuple[str, str, int]:
+    """The origin that a request for an address really goes to: read by the same parser."""
     try:
-        return origin_of(url)
-    except ValueError as exc:
-        message = f"{show_url(url)}: {exc}"
-        raise NetworkError(message, code="bad_url") from exc
+        target = _target_of(url)
+    except (ValueError, httpx.InvalidURL):
+        target = None
+    scheme = "" if target is None else target.url.scheme.decode("ascii")
+    port = 0 if target is None else target.url.port or _PORTS.get(scheme, 0)
+    if target is None or scheme not in _PORTS or not target.host or port > _LAST_PORT:
+        # Nothing of the address is shown or chained: it may hold a secret anywhere.
+        message = f"{show_url(url)}: not an http or https address with a host"
+        raise NetworkError(message, code="bad_url") from None
+    return scheme, target.host.rstrip("."), port
 
 
 def _redirect_target(url: str, location: str) -> str:
@@ -440,11 +465,13 @@ def _redirect_target(url: str, location: str) -> str:
         message = f"{here}: a redirect with {'no' if not location else 'too long an'} address"
         raise NetworkError(message, code="redirect")
     try:
-        target = urljoin(url, location)
-        scheme = origin_of(target)[0]
-    except ValueError as exc:
-        message = f"{here}: a redirect to {exc}".replace("to not", "to what is not")
-        raise NetworkError(message, code="redirect") from exc
+        parts = urlsplit(location)
+        # urljoin would take `http:///x` for a path here.
+        target = urljoin(url, location) if parts.netloc or not parts.scheme else ""
+        scheme = _origin(target)[0]
+    except (ValueError, NetworkError):
+        message = f"{here}: a redirect to what is not an http or https address with a host"
+        raise NetworkError(message, code="redirect") from None
     if scheme == "http" and _origin(url)[0] == "https":
         message = f"{here}: a redirect from https to http"
         raise NetworkError(message, code="redirect")
@@ -464,14 +491,20 @@ _EXCEPTIONS = (
     _network.CancelledError,
     _network.OutOfTimeError,
     _network.PrivateAddressError,
+    _tls.CertificatesError,
     ssl.SSLError,
 )
+_WRAPPERS = (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
+# What a server sent, as h11 quotes it: it may echo a secret.
+_QUOTED = re.compile(r":?\s*(?:bytearray\()?b?['\"].*", re.DOTALL)
 
 
 def _raise_mapped(exc: Exception, url: str) -> NoReturn:
     """Raise our error for one of :data:`_EXCEPTIONS`, most specific first."""
     place = show_url(url)
-    reason = escape(str(exc), limit=_ERROR_TEXT_CHARACTERS) or type(exc).__name__
+    root = _root(exc)
+    text = _QUOTED.sub("", str(exc)) if isinstance(exc, httpx.ProtocolError | httpcore.ProtocolError) else str(exc)
+    reason = escape(text, limit=_ERROR_TEXT_CHARACTERS) or type(exc).__name__
     error: NetworkError
     if isinstance(exc, _network.CancelledError):
         error = NetworkError(place, code="closed")
@@ -481,11 +514,10 @@ def _raise_mapped(exc: Exception, url: str) -> NoReturn:
         error = NetworkError(place, code="private_host")
     elif isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException):
         error = NetworkError(f"{place}: {type(exc).__name__}", code="timeout", retryable=True)
-    elif isinstance(exc, ssl.SSLCertVerificationError) or _is_certificate(exc):
-        error = NetworkError(f"{place}: {reason}", code="tls")
-    elif isinstance(exc, ssl.SSLError) or isinstance(_root(exc), ssl.SSLError):
-        # A reset or an alert in the middle of the handshake can pass; a certificate cannot.
-        error = NetworkError(f"{place}: {reason}", code="tls", retryable=True)
+    elif isinstance(exc, _tls.CertificatesError):
+        error = NetworkError(f"{place}: {exc}", code="tls")
+    elif isinstance(root, ssl.SSLError):
+        error = NetworkError(f"{place}: {_tls.explain(root)}", code="tls", retryable=not _tls.is_permanent(root))
     elif isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpcore.UnsupportedProtocol):
         # Its text repeats parts of the address.
         error = NetworkError(place, code="bad_url")
@@ -494,18 +526,22 @@ def _raise_mapped(exc: Exception, url: str) -> NoReturn:
         error = NetworkError(f"{place}: a header cannot be sent", code="bad_url")
     else:
         error = NetworkError(f"{place}: {reason}", code="connection", retryable=True)
-    raise error from exc
+    raise error from _bare(root)
 
 
 def _root(exc: BaseException) -> BaseException:
-    """The first exception of a chain; httpcore wraps those of ssl and socket."""
-    while (inner := exc.__cause__ or exc.__context__) is not None:
+    """What httpx and httpcore wrap: an exception of ssl or socket, if there is one."""
+    while isinstance(exc, _WRAPPERS) and (inner := exc.__cause__ or exc.__context__) is not None:
         exc = inner
     return exc
 
 
-def _is_certificate(exc: BaseException) -> bool:
-    return isinstance(_root(exc), ssl.SSLCertVerificationError)
+def _bare(exc: BaseException) -> BaseException | None:
+    """The cause to show of an error: the system's, without the variables of the frames that it passed.
+
+    Texts of httpx, httpcore and h11 quote addresses, headers and answers.
+    """
+    return exc.with_traceback(None) if isinstance(exc, OSError) else None
 
 
 class _Target(NamedTuple):
@@ -526,6 +562,10 @@ def _target_of(url: str) -> _Target:
         headers.append((b"authorization", b"Basic " + base64.b64encode(user)))
     target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
     return _Target(target, parsed.host, tuple(headers))
+
+
+def _is_socks(scheme: str) -> bool:
+    return scheme in {"socks5", "socks5h"} and importlib.util.find_spec("socksio") is not None
 
 
 class _Pools:
@@ -553,8 +593,12 @@ class _Pools:
 
     def _pool_for(self, target: _Target) -> httpcore.ConnectionPool:
         proxy = self._proxies.get(target.url.scheme.decode()) or self._proxies.get("all")
-        if proxy is not None and urllib.request.proxy_bypass(target.host):
+        # NO_PROXY names hosts with and without a port.
+        names = (target.host, f"{target.host}:{target.url.port or _PORTS[target.url.scheme.decode()]}")
+        if proxy is not None and any(map(urllib.request.proxy_bypass, names)):
             proxy = None
+        if proxy is not None:
+            self._guard.check_literal(target.host)
         with self._lock:
             pool = self._pools.get(proxy)
             if pool is None:
@@ -564,22 +608,35 @@ class _Pools:
     def _make_pool(self, proxy: str | None) -> httpcore.ConnectionPool:
         if proxy is None:
             return DirectPool(_network.Backend(self._guard), self._make_ssl_context, self._max_connections)
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        try:
+            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+            user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+            address = httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user)
+            is_usable = bool(parts.hostname) and (parts.scheme in _PORTS or _is_socks(parts.scheme))
+        except ValueError:
+            is_usable = False
+        if not is_usable:
+            # Nothing of it is shown: it may hold a password anywhere.
+            message = "the environment names a proxy that is not an http, https or (with httpx[socks]) socks5 address"
+            raise NetworkError(message, code="bad_url")
         return httpcore.ConnectionPool(
             ssl_context=self._make_ssl_context(),
             max_connections=None,
             max_keepalive_connections=self._max_connections,
             keepalive_expiry=KEEPALIVE_S,
             network_backend=_network.Backend(None),
-            proxy=httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user),
+            proxy=address,
         )
 
     def _make_ssl_context(self) -> ssl.SSLContext:
         """The context of all connections; made for the first that needs it, as reading the certificates takes 20 ms."""
         with self._ssl_lock:
             if self._ssl_context is None:
-                self._ssl_context = httpx.create_ssl_context(verify=self._verify_ssl)
+                try:
+                    self._ssl_context = httpx.create_ssl_context(verify=self._verify_ssl)
+                except OSError as exc:
+                    message = f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be loaded: {exc}"
+                    raise _tls.CertificatesError(message) from exc
             return self._ssl_context
 
     def close(self) -> None:

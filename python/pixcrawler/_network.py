@@ -7,8 +7,8 @@ server that sends one header byte at a time holds a thread for hours. The backen
 from __future__ import annotations
 
 import contextlib
-import functools
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -43,6 +43,7 @@ class _Call(threading.local):
 
     deadline_s: float = float("inf")
     cancelled: threading.Event | None = None
+    is_inside: bool = False
 
 
 _call = _Call()
@@ -56,12 +57,24 @@ def bounded(*, deadline_s: float, cancelled: threading.Event | None) -> Iterator
         deadline_s: On the clock of :func:`time.monotonic`.
         cancelled: Ends the request when set.
     """
-    before = _call.deadline_s, _call.cancelled
-    _call.deadline_s, _call.cancelled = deadline_s, cancelled
+    before = _call.deadline_s, _call.cancelled, _call.is_inside
+    _call.deadline_s, _call.cancelled, _call.is_inside = deadline_s, cancelled, True
     try:
         yield
     finally:
-        _call.deadline_s, _call.cancelled = before
+        _call.deadline_s, _call.cancelled, _call.is_inside = before
+
+
+class _NotOfRequests(logging.Filter):
+    """Drops what is logged inside a request: addresses and headers, which can be secrets."""
+
+    def filter(self, _record: logging.LogRecord) -> bool:
+        return not _call.is_inside
+
+
+# httpx and httpcore log addresses with their queries, and all headers of an answer.
+for _name in ("httpx", *(f"httpcore.{part}" for part in ("connection", "http11", "http2", "proxy", "socks"))):
+    logging.getLogger(_name).addFilter(_NotOfRequests())
 
 
 def _time_left(limit_s: float) -> float:
@@ -162,17 +175,18 @@ class Guard:
     """Decides which addresses may be connected to: from a public API no way leads to a private network.
 
     Args:
-        api_host: The API's own host, always allowed.
-        api_port: Its port.
+        api_host: The API's own host. It is public if one of its addresses is, at the first request.
+        api_port: Its port. There, all of the addresses that it had at first are allowed.
         allow_private_hosts: Allow all.
     """
 
     def __init__(self, api_host: str, api_port: int, *, allow_private_hosts: bool) -> None:
         self._api = (api_host, api_port)
         self._allow = allow_private_hosts
+        self._first: list[str] | None = None
 
     def addresses(self, host: str, port: int) -> list[str]:
-        """Resolve a host and check what it resolves to.
+        """Resolve a host and leave out what must not be connected to.
 
         Args:
             host: A name or a literal address.
@@ -182,25 +196,65 @@ class Guard:
             The numeric addresses, in the resolver's order.
 
         Raises:
-            PrivateAddressError: One of them is private although the API's are public.
+            PrivateAddressError: All are private although the API is public.
             OSError: The name does not resolve.
         """
         found = _resolve(host, port)
-        if not self._allow and host != self._api[0] and self._api_is_public and not all(map(is_public, found)):
+        if self._allow:
+            return found
+        is_api = (host, port) == self._api
+        if self._first is None:
+            self._first = found if is_api else self._resolve_api()
+        # Of no known address: it was reached some other way, through a proxy, and nothing speaks for a private network.
+        if self._first and not any(map(is_public, self._first)):
+            return found
+        allowed = [address for address in found if is_public(address) or (is_api and address in self._first)]
+        if not allowed:
             raise PrivateAddressError
-        return found
+        return allowed
 
-    @functools.cached_property
-    def _api_is_public(self) -> bool:
+    def check_literal(self, host: str) -> None:
+        """Judge a host that a proxy will resolve: what is no name can be, in whatever form it is written.
+
+        Args:
+            host: A name or a literal address.
+
+        Raises:
+            PrivateAddressError: It is private although the API's host is not such a literal.
+        """
+        if not self._allow and _is_private_literal(host) and not _is_private_literal(self._api[0]):
+            raise PrivateAddressError
+
+    def _resolve_api(self) -> list[str]:
         try:
-            return all(map(is_public, _resolve(*self._api)))
+            return _resolve(*self._api)
         except OSError:
-            # It was reached some other way, through a proxy: nothing speaks for a private network.
-            return True
+            return []
+
+
+# All that has been given out to the public (IANA: IPv6 address space); outside lie forms of IPv4 and site-local ones.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def _resolve(host: str, port: int) -> list[str]:
-    return list(dict.fromkeys(str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as exc:
+        message = "not a host name"
+        raise OSError(message) from exc
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _is_private_literal(host: str) -> bool:
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        # RFC 6761, 6.3.
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return False
+    return not all(is_public(str(entry[4][0])) for entry in found)
 
 
 def is_public(address: str) -> bool:
@@ -214,6 +268,8 @@ def is_public(address: str) -> bool:
         # An IPv4 address in IPv6 form (mapped, 6to4, NAT64) leads where the IPv4 address does.
         nat64 = int(ip) & 0xFFFFFFFF if ip in ipaddress.IPv6Network("64:ff9b::/96") else None
         inner = ip.ipv4_mapped or ip.sixtofour or (None if nat64 is None else ipaddress.IPv4Address(nat64))
+        if inner is None and ip not in _GLOBAL_UNICAST:
+            return False
         ip = inner or ip
     return ip.is_global and not ip.is_multicast
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pixcrawler._constants import URL_MAX_CHARACTERS
 from pixcrawler.exceptions import ProtocolError
@@ -16,6 +18,82 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _INTEGER_MAX = (1 << 63) - 1
 _ID_MAX_CHARACTERS = 1024
+
+
+# A value in JSON takes at least this many bytes of a catalogue's text on the average (a chunk of seven fields has 25 a
+# field), and up to 100 bytes of memory: `[],` takes 3 and 64.
+_TEXT_BYTES_PER_VALUE = 16
+
+
+class BadJsonError(Exception):
+    """A text is not the JSON of the wire contract. Internal; its message holds nothing of the text."""
+
+
+class TooManyValuesError(Exception):
+    """A JSON text would take far more memory than its length. Internal."""
+
+
+class _Object(dict[str, Any]):
+    """A JSON object whose repr hides it: an address in it may be a secret, and a traceback may list variables."""
+
+    def __repr__(self) -> str:
+        return f"{{{len(self)} fields}}"
+
+
+def parse_json(text: bytes, limit_bytes: int) -> Any:
+    """Parse an answer, strictly (RFC 8259): no NaN, no number beyond a float's range, no name twice in an object.
+
+    Args:
+        text: The answer's body.
+        limit_bytes: The answer's allowed length; values count as 16 bytes of it each, so that memory is bounded too.
+
+    Raises:
+        BadJsonError: It is not such a text.
+        TooManyValuesError: It has more values.
+    """
+    # Each value but the first in its container follows a comma; the others each have an opening bracket before them.
+    values = text.count(b",") + text.count(b"[") + text.count(b"{")
+    if values * _TEXT_BYTES_PER_VALUE > limit_bytes:
+        message = (
+            f"about {values} JSON values, at most {limit_bytes // _TEXT_BYTES_PER_VALUE} are allowed "
+            f"(Limits.json_bytes / {_TEXT_BYTES_PER_VALUE})"
+        )
+        raise TooManyValuesError(message)
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse_constant, parse_float=_finite)
+    except RecursionError:
+        problem = "its values are nested too deep"
+    except UnicodeDecodeError:
+        problem = "it is not UTF-8"
+    except json.JSONDecodeError as error:
+        problem = f"at character {error.pos} of {len(text)} bytes"
+    except ValueError:
+        problem = "a number in it is too long"
+    # Outside of the handlers: the parser's error would bring the text along.
+    message = f"not a JSON document: {problem}"
+    raise BadJsonError(message)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> _Object:
+    found = _Object(pairs)
+    if len(found) != len(pairs):
+        # Parsers differ in which of them they take (RFC 8259, 4).
+        message = "not a JSON document of one meaning: an object has a name twice"
+        raise BadJsonError(message)
+    return found
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    message = f"not a JSON document: it has the number {name}"
+    raise BadJsonError(message)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        message = "not a JSON document that can be read: a number is beyond the range of a float"
+        raise BadJsonError(message)
+    return number
 
 
 class _Fields:

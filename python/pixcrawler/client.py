@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from pixcrawler import _wire
 from pixcrawler._constants import API_PREFIX, DEFAULT_TIMEOUT_S, ITEMS_MAX, PAGE_SIZE
-from pixcrawler._credentials import Credentials, mask, resolve
+from pixcrawler._credentials import Credentials, SecretText, mask, resolve
 from pixcrawler._retry import Attempts, Clock, RetryPolicy
 from pixcrawler.exceptions import PixCrawlerError, ProtocolError
 from pixcrawler.limits import Limits
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["PixCrawlerClient"]
 
 _logger = logging.getLogger("pixcrawler")
+# All pages of one list may take this many times the bytes of one answer.
+_LIST_ANSWERS = 4
 _BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
 
 
@@ -37,14 +39,18 @@ class PixCrawlerClient:
     """A connection to a PixCrawler API. Thread-safe; safe after fork.
 
     Args:
-        api_key: The key; else the environment's ``PIXCRAWLER_API_KEY``, else that of ``pixcrawler login``.
+        api_key: The key; else the environment's ``PIXCRAWLER_API_KEY``, else that of ``pixcrawler login``. A key is
+            sent to the origin of ``base_url`` only; the environment's not if ``PIXCRAWLER_BASE_URL`` has another.
         base_url: The API's address; else ``PIXCRAWLER_BASE_URL``, else that of ``pixcrawler login``, else
             https://api.pixcrawler.com.
         timeout: Total time of one request, in seconds.
         verify_ssl: Check the server's certificate.
         limits: Bounds on untrusted input.
-        http_client: Use this httpx client; it is not closed. A client with one cannot be pickled.
-        allow_private_hosts: Let a public API point to chunks at private addresses.
+        http_client: Use this httpx client; it is not closed. A client with one cannot be pickled. Its own cookies and
+            headers go to the API's origin only. Its connections are its own: names that resolve to private addresses
+            are refused before it resolves them again.
+        allow_private_hosts: Let a public API point to chunks at private addresses. Behind a proxy, which resolves names
+            itself, only literal addresses are judged.
         max_workers: Connections kept alive.
         clock: Where time and chance come from; for tests.
 
@@ -181,7 +187,7 @@ class PixCrawlerClient:
             NotFoundError: There is none of this id.
             AuthenticationError, NetworkError, ProtocolError: As in :meth:`list_jobs`.
         """
-        return _wire.job_from_json(self._get(_job_path(job_id)), where="job", job_id=job_id)
+        return _wire.job_from_json(self._get(_job_path(job_id))[0], where="job", job_id=job_id)
 
     def iter_chunks(self, job: str | Job) -> Iterator[ChunkRecord]:
         """The chunks of a job, in order.
@@ -215,7 +221,8 @@ class PixCrawlerClient:
             chunk: As the API gave it; an address without a host is taken relative to the base URL.
         """
         parts = urlsplit(chunk.url)
-        return chunk.url if parts.scheme or parts.netloc else f"{self.base_url}/{chunk.url.lstrip('/')}"
+        is_absolute = parts.scheme or parts.netloc
+        return SecretText(chunk.url if is_absolute else f"{self.base_url}/{chunk.url.lstrip('/')}")
 
     def downloader(self, job_id: str) -> Downloader:
         """A downloader of one job's chunks over this client's connections.
@@ -225,8 +232,13 @@ class PixCrawlerClient:
         """
         from pixcrawler.downloader import Downloader
 
+        whole: dict[str, ChunkRecord] = {}
+
         def refresh(chunk: ChunkRecord) -> ChunkRecord | None:
-            return next((found for found in self.iter_chunks(job_id) if found.id == chunk.id), None)
+            # After unpickling all addresses can be missing: one answer serves them all.
+            if chunk.url or chunk.id not in whole:
+                whole.update((found.id, found) for found in list(self.iter_chunks(job_id)))
+            return whole.get(chunk.id)
 
         return Downloader(
             self._http,
@@ -241,21 +253,26 @@ class PixCrawlerClient:
         """(items, index of the first, name for errors) of each page of a list."""
         seen = 0
         page = 0
+        left_bytes = _LIST_ANSWERS * self._limits.json_bytes
         while True:
             page += 1
-            document = self._get(f"{path}?{urlencode({**query, 'page': page, 'size': PAGE_SIZE})}")
+            document, size_bytes = self._get(f"{path}?{urlencode({**query, 'page': page, 'size': PAGE_SIZE})}")
             where = f"page {page} of {path.rpartition('/')[2]}"
             items, total = _wire.page_from_json(document, where=where)
+            left_bytes -= size_bytes
+            if left_bytes < 0:
+                message = f"{where}: all pages have more than {_LIST_ANSWERS} x {self._limits.json_bytes} bytes"
+                raise ProtocolError(f"{message} (Limits.json_bytes)", code="answer_too_large")
+            if max(seen + len(items), total or 0) > ITEMS_MAX:
+                message = f"{where}: {total or 'too many'} items, at most {ITEMS_MAX} are read"
+                raise ProtocolError(message, code="protocol")
             yield items, seen, where
             seen += len(items)
             # A server may give shorter pages than asked for; only an empty one ends a list of unknown length.
             if not items or (total is not None and seen >= total):
                 return
-            if seen > ITEMS_MAX:
-                message = f"{where}: the list has more than {ITEMS_MAX} items"
-                raise ProtocolError(message, code="protocol")
 
-    def _get(self, path: str) -> Any:
+    def _get(self, path: str) -> tuple[Any, int]:
         attempts = Attempts(self._policy, self._clock)
         while True:
             try:

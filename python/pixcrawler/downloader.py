@@ -263,6 +263,7 @@ class Downloader:
         attempts = Attempts(self._policy, self._clock, self._cancelled)
         may_refresh = True
         with self._counted():
+            self._complete_address(state)
             while True:
                 used = state.chunk
                 try:
@@ -326,6 +327,15 @@ class Downloader:
                 message = f"Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
                 raise ProtocolError(message, code="protocol")
             yield answer
+
+    def _complete_address(self, state: _ChunkState) -> None:
+        """Ask for an address that a pickle of the dataset left out."""
+        used = state.chunk
+        if not used.url:
+            try:
+                self._refresh_address(state, used)
+            except PixCrawlerError as refused:
+                raise refused.with_place(chunk_id=used.id) from refused.__cause__
 
     def _refresh_address(self, state: _ChunkState, used: ChunkRecord) -> None:
         with state.lock:

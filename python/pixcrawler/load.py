@@ -124,6 +124,8 @@ def load_dataset(
             allow_private_hosts=allow_private_hosts,
             max_workers=max_workers,
         )
+        # Not in a traceback that lists variables.
+        del api_key
         try:
             source = ApiSource(client, str(job_id), owns_client=True)
         except BaseException:

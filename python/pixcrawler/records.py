@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import multiprocessing.context
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from typing_extensions import Self
 
 __all__ = ["ChunkRecord", "DatasetInfo", "Job", "LabelCount"]
 
@@ -32,7 +35,8 @@ class ChunkRecord:
         id: The chunk's name in errors and in the catalogue.
         index: Position among the job's chunks, from 0.
         url: Where its bytes are: absolute, or relative to the API; a path for a local chunk. It may be presigned, so it
-            is a secret and not part of the repr.
+            is a secret and not part of the repr. One with a query or a user name is pickled for a child that
+            multiprocessing is starting only; elsewhere the copy's is empty, and is asked for anew when it is needed.
         size_bytes: Length of the zip file, if known.
         num_images: Samples in it, if known.
         sha256: Of the zip file, 64 lower-case hex digits, if known.
@@ -46,6 +50,22 @@ class ChunkRecord:
     num_images: int | None = None
     sha256: str | None = None
     expires_at: datetime | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """All fields; the address as told above."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        is_secret = "?" in self.url or ("@" in self.url and "://" in self.url)
+        if is_secret and multiprocessing.context.get_spawning_popen() is None:
+            values[2] = ""
+        return type(self), tuple(values)
+
+    def __copy__(self) -> Self:
+        """This same record, as it never changes."""
+        return self
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
+        """This same record, as it never changes."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,14 +17,13 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 
 def access_options(command: _C) -> _C:
-    """The key and the address of an API."""
+    """The key and the address of an API. The client reads the environment, as it knows which key belongs where."""
     key = click.option(
         "--api-key",
-        envvar="PIXCRAWLER_API_KEY",
         metavar="KEY",
         help="API key. Safer in the variable PIXCRAWLER_API_KEY: other users of a machine see arguments.",
     )
-    address = click.option("--base-url", envvar="PIXCRAWLER_BASE_URL", metavar="URL", help="Address of the API.")
+    address = click.option("--base-url", metavar="URL", help="Address of the API; else that in PIXCRAWLER_BASE_URL.")
     return key(address(command))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pixcrawler._constants import TAIL_BYTES
-from pixcrawler.exceptions import JobNotCompleteError, PixCrawlerError
+from pixcrawler.exceptions import JobNotCompleteError, PixCrawlerError, ProtocolError
 from pixcrawler.records import DatasetInfo
 from pixcrawler.sources import OpenChunk
 from pixcrawler.sources.directory import read_directory
@@ -39,6 +39,7 @@ class ApiSource:
 
     Raises:
         JobNotCompleteError: The job's status is not ``completed``.
+        ProtocolError: The list of chunks has another length than the job says.
         NotFoundError, AuthenticationError, NetworkError: As :meth:`pixcrawler.client.PixCrawlerClient.get_job`.
     """
 
@@ -50,7 +51,7 @@ class ApiSource:
         self._owns_client = owns_client
         try:
             job = _completed(client.get_job(job_id))
-            self.chunks: tuple[ChunkRecord, ...] = tuple(client.iter_chunks(job))
+            self.chunks: tuple[ChunkRecord, ...] = _all_of(job, tuple(client.iter_chunks(job)))
         except BaseException:
             if owns_client:
                 client.close()
@@ -170,6 +171,14 @@ def _completed(job: Job) -> Job:
         message = f"job {job.id} is {job.status}, {job.progress:g} %"
         raise JobNotCompleteError(message, status=job.status, progress=job.progress)
     return job
+
+
+def _all_of(job: Job, chunks: tuple[ChunkRecord, ...]) -> tuple[ChunkRecord, ...]:
+    """The chunks, if they are as many as the job has: else an epoch would leave out the others without a word."""
+    if job.num_chunks not in {None, len(chunks)}:
+        message = f"the job has {job.num_chunks} chunks, the list of them {len(chunks)}"
+        raise ProtocolError(message, code="protocol")
+    return chunks
 
 
 def _info(job: Job, chunks: tuple[ChunkRecord, ...]) -> DatasetInfo:
