@@ -138,20 +138,19 @@ Buffer: TypeAlias = bytes | SegmentBuffer
 
 @final
 class Location:
-    """Where a zip's central directory stands, as :meth:`Directory.locate` finds it.
-
-    Attributes:
-        start: First byte, in the file.
-        stop: One past the last byte.
-        entries: Entries that the end record declares.
-    """
+    """Where a zip's central directory stands, as :meth:`Directory.locate` finds it."""
 
     @property
-    def start(self) -> int: ...
+    def start(self) -> int:
+        """Its first byte, in the file."""
+
     @property
-    def stop(self) -> int: ...
+    def stop(self) -> int:
+        """One past its last byte."""
+
     @property
-    def entries(self) -> int: ...
+    def entries(self) -> int:
+        """Entries that the end record declares."""
 
 @final
 class Directory:

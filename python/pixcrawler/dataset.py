@@ -347,8 +347,9 @@ class Dataset:
     def _settle_chunk(self, run: Pass, piece: Piece) -> None:
         """Raise or record that a whole chunk could not be opened."""
         if piece.chunk_error is not None:
-            self._fail(run, piece.chunk_error, num_samples=piece.chunk_samples)
-            run.note_failed_chunk(piece.chunk_samples)
+            samples = 1 if piece.chunk_samples is None else piece.chunk_samples
+            self._fail(run, piece.chunk_error, num_samples=samples)
+            run.note_failed_chunk(samples)
 
     def _settle(self, run: Pass, piece: Piece, position: int) -> None:
         """Raise or record the failure of one sample, if it failed; record it if it was kept."""

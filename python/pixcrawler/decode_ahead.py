@@ -51,7 +51,7 @@ class Piece:
         kept: By position in the piece, why an image that is delivered all the same is not whole.
         size_bytes: What was accounted for it.
         chunk_error: Why a whole chunk could not be opened, in place of samples.
-        chunk_samples: How many samples the catalogue counts in that chunk; 1 if it does not say.
+        chunk_samples: How many samples the catalogue counts in that chunk, if it says.
         infos: Of :class:`InspectJobs`, in place of images: what each sample is, or None for one that failed.
     """
 
@@ -62,7 +62,7 @@ class Piece:
     kept: dict[int, PixCrawlerError] = field(default_factory=dict)
     size_bytes: int = 0
     chunk_error: PixCrawlerError | None = None
-    chunk_samples: int = 0
+    chunk_samples: int | None = None
     infos: Sequence[ImageInfo | None] = ()
 
 
@@ -267,8 +267,7 @@ class DecodeAhead:
         if self._failed_chunk is not None:
             plan, self._failed_chunk = self._failed_chunk, None
             counted = plan.chunk.num_images
-            samples = 1 if counted is None else counted
-            job.pieces.append(Piece(job.position, [], [], chunk_error=plan.error, chunk_samples=samples))
+            job.pieces.append(Piece(job.position, [], [], chunk_error=plan.error, chunk_samples=counted))
             self._complete(job)
         while not job.is_complete:
             sample = self.prefetcher.next_sample()

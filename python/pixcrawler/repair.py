@@ -207,10 +207,9 @@ def _copy_without(file: BinaryIO, size_bytes: int, read: Read, bad: Collection[i
     Folders' entries and the archive comment are left out.
     """
     location = Directory.locate(read(max(size_bytes - TAIL_BYTES, 0), size_bytes), size_bytes, limits)
-    start, length, entries = location
-    data = read(start, start + length)
+    data = read(location.start, location.stop)
     directory = Directory(data, location, size_bytes, limits)
-    headers = _central_headers(data, entries)
+    headers = _central_headers(data, location.entries)
     metadata = directory.find(METADATA_NAME)
     kept = [index for index in directory.samples if index not in bad]
     new_headers: dict[int, bytes] = {}

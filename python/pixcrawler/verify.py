@@ -266,7 +266,7 @@ def _verify(
     with PassIterator(run, run.pieces()) as pieces:
         for piece in pieces:
             findings.add(piece)
-            done += len(piece.samples) + piece.chunk_samples
+            done += len(piece.samples) + (piece.chunk_samples or 0)
             if on_progress is not None:
                 on_progress(done, source.info.num_images)
     del lease

@@ -61,6 +61,8 @@ for path in paths:
         bad, neighbour = decoder.decode(support.bare_items([data, good]), max_bytes=1 << 30)
         slowest = max(slowest, (time.perf_counter() - began, path.name))
         bad = bad.image if isinstance(bad, _native.Kept) else bad
+        if isinstance(bad, _native.Kept):
+            bad = bad.image
         if isinstance(bad, PixCrawlerError):
             codes[bad.code] += 1
             assert str(bad) and bad.cause and bad.remedy, repr(bad)

@@ -47,10 +47,8 @@ def read_directory(
     location = _locate(tail, size_bytes, read, limits)
     start, stop = location.start, location.stop
     offset = size_bytes - len(tail)
-    if start < min(stop, offset):
-        data = read(start, stop)
-    else:
-        data = tail[max(start - offset, 0) : max(stop - offset, 0)]
+    is_in_tail = start >= min(stop, offset)
+    data = tail[max(start - offset, 0) : max(stop - offset, 0)] if is_in_tail else read(start, stop)
     directory = Directory(data, location, size_bytes, limits)
     if _log.isEnabledFor(logging.DEBUG) and (tolerated := directory.tolerated):
         _log.debug("chunk %s: tolerated %s", escape(chunk_id), "; ".join(tolerated))
