@@ -159,7 +159,7 @@ class Wrapped(torch.utils.data.Dataset):
 
 
 @needs("torch")
-def test_inside_a_dataset_of_torch_in_workers_started_in_every_way(tmp_path: Path) -> None:
+def test_F01_inside_a_dataset_of_torch_in_workers_started_in_every_way(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "chunk.zip", numbered(60))
     (tmp_path / "users_code.py").write_text(USERS_CODE)
     code = """
@@ -176,14 +176,15 @@ def test_inside_a_dataset_of_torch_in_workers_started_in_every_way(tmp_path: Pat
         dataset = load_dataset(sys.argv[2])
         # The pool is in use before the workers are started.
         assert sum(len(images) for images, _ in dataset.iter_batches(16)) == 60
-        for method in ("fork", "spawn", "forkserver"):
+        ways = [(None, 0, False), ("fork", 1, False), ("fork", 4, True), ("spawn", 2, True), ("forkserver", 2, True)]
+        for method, workers, persistent in ways:
             loader = torch.utils.data.DataLoader(
                 Wrapped(dataset),
                 batch_size=8,
                 shuffle=True,
-                num_workers=2,
+                num_workers=workers,
                 multiprocessing_context=method,
-                persistent_workers=True,
+                persistent_workers=persistent,
             )
             for _ in range(2):
                 seen = []
@@ -194,6 +195,31 @@ def test_inside_a_dataset_of_torch_in_workers_started_in_every_way(tmp_path: Pat
                         seen.append(index)
                 assert sorted(seen) == list(range(60)), method
             assert number_of(dataset[7][0]) == 7
-            print(method)
+            print(method, workers)
     """
-    assert run_child(code, TESTS, path, tmp_path).split() == ["fork", "spawn", "forkserver"]
+    ways = run_child(code, TESTS, path, tmp_path).splitlines()
+    assert ways == ["None 0", "fork 1", "fork 4", "spawn 2", "forkserver 2"]
+
+
+@needs("torch")
+def test_F03_an_error_in_a_worker_of_torch_keeps_its_text(tmp_path: Path) -> None:
+    # torch carries an error's class and traceback text across, not the object, and makes a RuntimeError of the text
+    # where the class wants more than a message.
+    path = write_zip(tmp_path / "chunk.zip", {**numbered(8), "cat/bad.jpg": b"\xff\xd8\xff no image"})
+    (tmp_path / "users_code.py").write_text(USERS_CODE)
+    code = """
+    import sys
+    sys.path[:0] = [sys.argv[1], sys.argv[3]]
+    import torch
+    from pixcrawler import load_dataset
+    from users_code import Wrapped
+    loader = torch.utils.data.DataLoader(Wrapped(load_dataset(sys.argv[2])), batch_size=3, num_workers=1)
+    try:
+        for _ in loader:
+            pass
+    except RuntimeError as exc:
+        print(exc)
+    """
+    text = run_child(code, TESTS, path, tmp_path)
+    assert "pixcrawler.exceptions.ImageDecodeError: chunk chunk.zip, member cat/bad.jpg: " in text
+    assert "[truncated_image]" in text or "[corrupt]" in text

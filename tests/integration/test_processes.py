@@ -62,7 +62,7 @@ dataset = load_dataset(sys.argv[2], decode_threads=3)
 """
 
 
-def test_a_batch_in_a_forked_child_after_one_in_the_parent(chunk: Path) -> None:
+def test_F01_a_batch_in_a_forked_child_after_one_in_the_parent(chunk: Path) -> None:
     code = """
 expected = support.checksums(dataset)
 for image, _ in dataset[:8]:
@@ -81,7 +81,7 @@ check(in_child(grandchild))
     run(FORK + code, chunk)
 
 
-def test_forks_in_the_midst_of_a_pass(chunk: Path) -> None:
+def test_F01_forks_in_the_midst_of_a_pass(chunk: Path) -> None:
     code = """
 expected = support.checksums(dataset)
 def work():
@@ -98,7 +98,7 @@ for pid in pids:
     run(FORK + code, chunk)
 
 
-def test_forks_while_another_thread_decodes(chunk: Path) -> None:
+def test_F01_forks_while_another_thread_decodes(chunk: Path) -> None:
     code = """
 expected = support.checksums(dataset)
 over = threading.Event()
@@ -120,7 +120,7 @@ thread.join()
     run(FORK + code, chunk)
 
 
-def test_forks_while_images_of_their_own_are_decoded(chunk: Path) -> None:
+def test_F01_forks_while_images_of_their_own_are_decoded(chunk: Path) -> None:
     code = """
 def read(dataset):
     return [(zlib.crc32(image.tobytes()), label) for image, label in dataset]
@@ -141,7 +141,7 @@ thread.join()
     run(FORK + code, chunk)
 
 
-def test_an_iterator_of_the_parent_says_so_in_the_child(chunk: Path) -> None:
+def test_F01_an_iterator_of_the_parent_says_so_in_the_child(chunk: Path) -> None:
     code = """
 batches = dataset.iter_batches(8, image_size=32)
 next(batches)
@@ -161,7 +161,7 @@ assert sum(len(labels) for _, labels in batches) == 88
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_workers_of_multiprocessing(chunk: Path, method: str) -> None:
+def test_F01_workers_of_multiprocessing(chunk: Path, method: str) -> None:
     code = """
 if __name__ == "__main__":
     dataset = load_dataset(sys.argv[2], label_fn=support.member_name)
@@ -180,7 +180,7 @@ if __name__ == "__main__":
     run(code, chunk, method, timeout_s=40)
 
 
-def test_errors_cross_from_workers(tmp_path: Path) -> None:
+def test_F03_errors_cross_from_workers(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "bad.zip", {**numbered(5), "cat/bad.jpg": b"\xff\xd8\xff no image"})
     code = """
 if __name__ == "__main__":
@@ -244,7 +244,7 @@ print("finished", flush=True)
 
 
 @pytest.mark.parametrize("way", INTERRUPTED)
-def test_ctrl_c_ends_a_big_batch_within_a_second(slow_chunk: Path, way: str) -> None:
+def test_F04_ctrl_c_ends_a_big_batch_within_a_second(slow_chunk: Path, way: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", PRELUDE + INTERRUPTED[way], str(TESTS), str(slow_chunk)],
         stdout=subprocess.PIPE,
@@ -269,7 +269,7 @@ def test_ctrl_c_ends_a_big_batch_within_a_second(slow_chunk: Path, way: str) -> 
     assert took_s < 1
 
 
-def test_the_interpreter_ends_quietly_in_the_midst_of_passes(chunk: Path) -> None:
+def test_F06_the_interpreter_ends_quietly_in_the_midst_of_passes(chunk: Path) -> None:
     code = """
 dataset = load_dataset(sys.argv[2], decode_threads=2)
 kept = [iter(dataset), dataset.iter_batches(4), dataset.iter_batches(25, image_size=700)]

@@ -39,17 +39,17 @@ def read_only() -> NDArray[np.uint8]:
 
 class TestArrays:
     @pytest.mark.parametrize("dtype", [np.int8, np.uint16, np.float32, np.bool_, object])
-    def test_another_dtype_is_a_type_error(self, dtype: Any) -> None:
+    def test_F05_another_dtype_is_a_type_error(self, dtype: Any) -> None:
         with pytest.raises(TypeError, match="uint8"):
             make_decoder().decode_into(bare_items(GOOD), np.zeros((4, 8, 10, 3), dtype))
 
     @pytest.mark.parametrize("out", [bytearray(960), memoryview(bytearray(960)), [[0]], None])
-    def test_what_is_no_array_is_a_type_error(self, out: Any) -> None:
+    def test_F05_what_is_no_array_is_a_type_error(self, out: Any) -> None:
         with pytest.raises(TypeError):
             make_decoder().decode_into(bare_items(GOOD), out)
 
     @pytest.mark.parametrize("shape", [(4, 8, 10), (3, 8, 10, 3), (5, 8, 10, 3), (4, 8, 10, 4), (4, 8, 30), (960,), ()])
-    def test_another_shape_is_a_value_error(self, shape: tuple[int, ...]) -> None:
+    def test_F05_another_shape_is_a_value_error(self, shape: tuple[int, ...]) -> None:
         out = np.full(shape, 7, np.uint8)
         # An array of another number of axes is another type to the binding, and is told so.
         with pytest.raises(ValueError if len(shape) == 4 else (ValueError, TypeError)):
@@ -74,21 +74,21 @@ class TestArrays:
         ],
         ids=["read-only", "step", "transposed", "fortran", "reversed", "broadcast"],
     )
-    def test_another_layout_is_a_value_error(self, make: Callable[[], NDArray[np.uint8]]) -> None:
+    def test_F05_another_layout_is_a_value_error(self, make: Callable[[], NDArray[np.uint8]]) -> None:
         out = make()
         before = out.copy()
         with pytest.raises(ValueError):
             make_decoder().decode_into(bare_items(GOOD), out)
         assert np.array_equal(out, before)
 
-    def test_a_part_of_an_array_that_is_contiguous_is_taken_and_nothing_beside_it_is_touched(self) -> None:
+    def test_F05_a_part_of_an_array_that_is_contiguous_is_taken_and_nothing_beside_it_is_touched(self) -> None:
         whole = np.full((6, 8, 10, 3), 7, np.uint8)
         assert make_decoder().decode_into(bare_items(GOOD), whole[1:5]) == [None] * 4
         assert (whole[0] == 7).all()
         assert (whole[5] == 7).all()
         np.testing.assert_array_equal(whole[1], picture(8, 10, 0))
 
-    def test_an_array_that_is_in_use_by_another_call_is_a_value_error(self) -> None:
+    def test_F05_an_array_that_is_in_use_by_another_call_is_a_value_error(self) -> None:
         items = bare_items([encode(picture(500, 500), "PNG")] * 40)
         out = np.zeros((40, 500, 500, 3), np.uint8)
         decoder = make_decoder(threads=1)
@@ -113,7 +113,7 @@ class TestArrays:
         assert refusals == []
         assert decoder.decode_into(items[:2], out[:2]) == [None, None]
 
-    def test_no_items(self) -> None:
+    def test_F08_no_items(self) -> None:
         assert make_decoder().decode_into([], np.zeros((0, 8, 10, 3), np.uint8)) == []
         assert make_decoder().decode([], max_bytes=1) == []
         assert make_decoder().probe([]) == []
@@ -199,7 +199,7 @@ class TestNeighbours:
 
 
 class TestGil:
-    def test_other_threads_run_while_a_batch_is_decoded(self) -> None:
+    def test_F04_other_threads_run_while_a_batch_is_decoded(self) -> None:
         items = bare_items([encode(picture(600, 800), "JPEG")] * 60)
         decoder = make_decoder(threads=1)
         span: list[float] = []
@@ -222,7 +222,7 @@ class TestGil:
         # Held, the GIL would let no tick in between.
         assert len(inside) > 20
 
-    def test_calls_of_two_threads_overlap(self) -> None:
+    def test_F04_calls_of_two_threads_overlap(self) -> None:
         items = bare_items([encode(picture(600, 800), "JPEG")] * 30)
         spans = []
 
