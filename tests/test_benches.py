@@ -19,7 +19,7 @@ def test_every_benchmark_runs_on_little(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=220, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     names = {path.stem for path in tmp_path.glob("*.json")}
-    assert {"decode", "batches", "http", "first-batch", "memory", "scaling", "import"} <= names
+    assert {"decode", "batches", "http", "first-batch", "memory", "scaling", "damaged", "import"} <= names
     for path in tmp_path.glob("*.json"):
         assert json.loads(path.read_text())["rows"], path.name
 
