@@ -138,6 +138,12 @@ class Answer:
         self.url = url
         self.foreign = foreign
 
+    @property
+    def encoding(self) -> str | None:
+        """The Content-Encoding; None for none, the only one that is asked for."""
+        encoding = self.headers.get("content-encoding", "").strip().lower()
+        return None if encoding in {"", "identity"} else encoding
+
     def iter_raw(self) -> Iterator[bytes]:
         """The body as it arrives, undecoded.
 
@@ -339,8 +345,7 @@ class Http:
         with self.get(url, {"accept": "application/json"}, cancelled=cancelled) as answer:
             if answer.status != _OK:
                 raise self.error_of(answer)
-            encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-            if encoding not in {"", "identity"}:
+            if (encoding := answer.encoding) is not None:
                 message = f"{show_url(url)}: Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
                 raise ProtocolError(message, code="protocol")
             body = answer.read(self._limits.json_bytes)
@@ -371,7 +376,8 @@ class Http:
         status = answer.status
         document: Any = None
         try:
-            body = b"".join(_first(answer.iter_raw(), self._limits.error_body_bytes))
+            # What is encoded stays unread: it was not asked for, and may be a bomb.
+            body = b"".join(_first(answer.iter_raw() if answer.encoding is None else (), self._limits.error_body_bytes))
         except NetworkError:
             # The status says enough.
             body = b""

@@ -322,8 +322,7 @@ class Downloader:
                 if answer.status in _EXPIRED and (answer.foreign or "?" in url):
                     raise _ExpiredError(error)
                 raise error
-            encoding = answer.headers.get("content-encoding", "identity").strip().lower()
-            if encoding not in {"", "identity"}:
+            if (encoding := answer.encoding) is not None:
                 message = f"Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
                 raise ProtocolError(message, code="protocol")
             yield answer
