@@ -25,6 +25,9 @@ pub(crate) fn member_data(
 ) -> Result<Range<usize>> {
     let entry = directory.entry(index);
     let start = entry.header_offset;
+    // What belongs to something else is not looked at, even where it is at hand: the result is the same from any buffer.
+    let own = directory.stop(index).saturating_sub(buffer_offset);
+    let buffer = &buffer[..buffer.len().min(usize::try_from(own).unwrap_or(usize::MAX))];
     let window = Window { buffer, offset: buffer_offset };
     if directory.is_bare() {
         return window.range(start, entry.compressed_size);

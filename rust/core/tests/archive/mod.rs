@@ -1,6 +1,8 @@
 //! Archives made by hand: sound ones, whose fields a test then changes where they stand.
 #![allow(dead_code, clippy::unwrap_used, reason = "each test file uses a part of it, and fails by panicking")]
 
+pub(crate) mod fields;
+
 use pixcrawler_core::inflate::read_member;
 use pixcrawler_core::zip::{Directory, Location, TAIL_BYTES, locate};
 use pixcrawler_core::{Code, Limits, Result};
