@@ -1,0 +1,4 @@
+//! Any image format, told by its content.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| pixcrawler_fuzz::pictures::check(bytes));
