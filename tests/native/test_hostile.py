@@ -1,8 +1,7 @@
-"""Hostile files, each corpus in a child process of bounded memory: no crash, no hang, every refusal a typed error."""
+"""Hostile streams, sizes and scans: refused with a typed error, before they cost memory or time."""
 
 from __future__ import annotations
 
-import json
 import struct
 import time
 import zlib
@@ -27,122 +26,6 @@ from support import (
 )
 
 TESTS = Path(__file__).resolve().parent.parent
-
-# Run in the child: every file decoded in three ways. A refusal that is no PixCrawlerError ends it with a traceback.
-CHILD = """
-import json, resource, sys, time, warnings
-from collections import Counter
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import support
-from pixcrawler import PixCrawlerError, _native
-from pixcrawler.limits import Limits
-
-folder, repair = Path(sys.argv[2]), sys.argv[3] == "repair"
-limits = Limits(pixels=20_000_000)
-decoders = [
-    support.make_decoder(limits=limits),
-    support.make_decoder(limits=limits, keep_truncated=True, mode="RGBA", image_size=(17, 13)),
-    support.make_decoder(limits=limits, draft=True, image_size=(31, 8), mode="L", resize_mode="crop"),
-]
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (768 << 20), used + (768 << 20)))
-good = support.encode(support.picture(40, 50), "JPEG")
-expected = support.decode_one(good)
-codes, delivered, slowest = Counter(), 0, (0.0, "")
-paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-for path in paths:
-    data = path.read_bytes()
-    if repair:
-        data = support.repair_png(data)
-    for decoder in decoders:
-        # A good image beside every bad one: neighbours in one native call.
-        began = time.perf_counter()
-        bad, neighbour = decoder.decode(support.bare_items([data, good]), max_bytes=1 << 30)
-        slowest = max(slowest, (time.perf_counter() - began, path.name))
-        bad = bad.image if isinstance(bad, _native.Kept) else bad
-        if isinstance(bad, _native.Kept):
-            bad = bad.image
-        if isinstance(bad, PixCrawlerError):
-            codes[bad.code] += 1
-            assert str(bad) and bad.cause and bad.remedy, repr(bad)
-        else:
-            assert bad.dtype == np.uint8 and bad.ndim == 3, path
-            delivered += 1
-        if decoder is decoders[0]:
-            assert np.array_equal(neighbour, expected), path
-    for found in decoders[0].probe(support.bare_items([data])):
-        assert isinstance(found, (tuple, PixCrawlerError))
-assert np.array_equal(support.decode_one(good), expected)
-print(json.dumps({"files": len(paths), "codes": codes, "delivered": delivered, "slowest": slowest}))
-"""
-
-
-@pytest.mark.parametrize(
-    ("corpus", "repair"),
-    [
-        ("jpeg/fuzz", False),
-        ("jpeg/go-fuzz", False),
-        ("png/fuzz", False),
-        ("png/fuzz", True),
-        ("png/go-fuzz", False),
-        ("png/go-fuzz", True),
-    ],
-)
-def test_fuzzed_images(data_dir: Path, corpus: str, repair: bool) -> None:
-    folder = data_dir / "corpus" / corpus
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}")
-    report = json.loads(run_child(CHILD, TESTS, folder, "repair" if repair else "as-it-is"))
-    assert report["files"] > 200
-    assert report["delivered"] + sum(report["codes"].values()) == 3 * report["files"]
-    assert len(report["codes"]) >= 2
-    assert "internal" not in report["codes"]
-    assert report["slowest"][0] < 5
-
-
-ZIP_CHILD = """
-import json, resource, sys, time
-from collections import Counter
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from pixcrawler import PixCrawlerError, load_dataset
-from pixcrawler._native import Directory
-from pixcrawler.limits import Limits
-
-used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (768 << 20), used + (768 << 20)))
-codes, members, slowest = Counter(), 0, (0.0, "")
-paths = [path for path in sorted(Path(sys.argv[2]).rglob("*")) if path.is_file() and path.stat().st_size]
-for path in paths:
-    data = path.read_bytes()
-    began = time.perf_counter()
-    for length in {len(data), len(data) - 1, len(data) // 2}:
-        part = data[:length]
-        try:
-            location = Directory.locate(part[-65536:], len(part), Limits())
-            directory = Directory(part[location.start : location.stop], location, len(part), Limits())
-        except PixCrawlerError as exc:
-            codes[exc.code] += 1
-            continue
-        for index in range(len(directory)):
-            try:
-                start, stop = directory.extent(index)
-                directory.read_member(index, part[start:stop], start)
-                members += 1
-            except PixCrawlerError as exc:
-                codes[exc.code] += 1
-    slowest = max(slowest, (time.perf_counter() - began, path.name))
-print(json.dumps({"files": len(paths), "codes": codes, "members": members, "slowest": slowest}))
-"""
-
-
-def test_hostile_zips(data_dir: Path) -> None:
-    report = json.loads(run_child(ZIP_CHILD, TESTS, data_dir / "corpus/zip"))
-    assert report["files"] > 150
-    assert report["members"] > 500
-    assert len(report["codes"]) > 12
-    assert report["slowest"][0] < 5
 
 
 def zip_of_stream(stream: bytes, size: int, crc: int, method: int = 8) -> bytes:
