@@ -26,7 +26,7 @@ folder, mode, mib = Path(sys.argv[2]), sys.argv[3], int(sys.argv[4])
 import support
 import numpy as np
 import pixcrawler
-from pixcrawler import PixCrawlerError
+from pixcrawler import PixCrawlerError, _native
 from pixcrawler._native import Directory
 from pixcrawler.limits import Limits
 
@@ -61,6 +61,7 @@ for number, path in enumerate(paths):
     for decoder in decoders:
         # A good image beside every bad one: neighbours in one native call.
         bad, neighbour = decoder.decode(support.bare_items([data, good]), max_bytes=1 << 30)
+        bad = bad.image if isinstance(bad, _native.Kept) else bad
         if isinstance(bad, PixCrawlerError):
             codes[bad.code] += 1
             assert str(bad).isprintable() and bad.cause and bad.remedy, repr(bad)

@@ -157,7 +157,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import numpy as np
 import support
-from pixcrawler import PixCrawlerError
+from pixcrawler import PixCrawlerError, _native
 from pixcrawler.limits import Limits
 
 folders = [Path(name) for name in json.loads(sys.argv[2])]
@@ -180,7 +180,8 @@ def decode_all(decoder, files):
     while rest:
         results += decoder.decode(rest[:], max_bytes=64 << 20)
         rest = support.bare_items(files)[len(results):]
-    return [one.code if isinstance(one, PixCrawlerError) else (one.shape, one.tobytes()) for one in results]
+    images = [one.image if isinstance(one, _native.Kept) else one for one in results]
+    return [one.code if isinstance(one, PixCrawlerError) else (one.shape, one.tobytes()) for one in images]
 
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (1024 << 20), used + (1024 << 20)))
