@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pixcrawler._machine import usable_cpus
-from pixcrawler._native import MemoryLease
+from pixcrawler._native import MemoryLease, empty
 from pixcrawler.decode_ahead import ArrayJobs, StackedJobs
 from pixcrawler.exceptions import AuthenticationError, ImageSizeError, PixCrawlerError
 from pixcrawler.failures import Failure, FailureLedger
@@ -519,7 +519,8 @@ def _stack(images: Any) -> NDArray[np.uint8]:
 def _joined(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     import numpy as np
 
-    return np.stack(images)
+    height, width, channels = images[0].shape
+    return np.stack(images, out=empty((len(images), height, width, channels)))
 
 
 _datasets: weakref.WeakSet[Dataset] = weakref.WeakSet()
