@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import signal
 import subprocess
 import sys
 import threading
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from faulty_server import FaultyServer, serve_job
+from faulty_server import Fault, FaultyServer, serve_job
 from pixcrawler import ArchiveError, load_dataset
 from support import catching_warning, encode, number_of, numbered, picture, run_child, write_zip, zip_of
 
@@ -41,6 +42,12 @@ from pixcrawler import load_dataset
 def server() -> Iterator[FaultyServer]:
     with FaultyServer() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def jpegs() -> dict[str, bytes]:
+    """3 MB: more than the first segment."""
+    return {f"{number:02d}.jpg": encode(picture(300, 400, number), "JPEG") for number in range(60)}
 
 
 # Turns of a loop in a fixed time, with and without another thread that decodes, by turns. If decoding held the GIL no
@@ -82,6 +89,57 @@ print(best)
 
 def test_F04_another_thread_keeps_its_speed_while_a_batch_is_decoded() -> None:
     assert float(run_child(PRELUDE + GIL, TESTS)) >= 0.9
+
+
+STALLED = {
+    "batches": "next(iter(dataset.iter_batches(60, image_size=32)))",
+    "samples": "next(iter(dataset))",
+    "one": "dataset[40]",
+    "several": "dataset[0:60:20]",
+}
+
+
+@pytest.mark.parametrize("stall_after", [-1, 1000], ids=["headers", "body"])
+@pytest.mark.parametrize("way", STALLED)
+def test_F04_ctrl_c_ends_a_stalled_download_within_a_second(
+    server: FaultyServer, jpegs: dict[str, bytes], way: str, stall_after: int
+) -> None:
+    serve_job(server, "j", {"c": zip_of(jpegs)})
+    # The directory comes, and then nothing whole.
+    server.fail("/data/c.zip", Fault())
+    server.always["/data/c.zip"] = Fault(stall_after=stall_after)
+    code = f"""
+dataset = load_dataset("j", "key", sys.argv[2])
+print(len(dataset), flush=True)
+{STALLED[way]}
+print("finished", flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRELUDE + code, str(TESTS), server.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "60\n"
+        deadline = time.monotonic() + 10
+        while len(server.ranges("/data/c.zip")) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.5)
+        assert process.poll() is None
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        try:
+            out, err = process.communicate(timeout=40)
+        finally:
+            process.kill()
+        took_s = time.monotonic() - began
+    assert out == ""
+    assert "KeyboardInterrupt" in err
+    assert process.returncode in {-signal.SIGINT, 130}
+    # A second, and the interpreter's own end on a loaded machine; a read that is not cut short takes 10 and more.
+    assert took_s < 4
 
 
 class TestF05:
@@ -192,6 +250,22 @@ class TestF06:
         for thread in threads:
             thread.join()
         assert not wrong
+
+    @pytest.mark.parametrize("stall_after", [-1, 1000], ids=["headers", "body"])
+    def test_F06_the_interpreter_ends_while_a_download_stalls(
+        self, server: FaultyServer, jpegs: dict[str, bytes], stall_after: int
+    ) -> None:
+        serve_job(server, "j", {"c": zip_of(jpegs)})
+        server.fail("/data/c.zip", Fault())
+        server.always["/data/c.zip"] = Fault(stall_after=stall_after)
+        code = """
+dataset = load_dataset("j", "key", sys.argv[2])
+kept = dataset.iter_batches(60)
+time.sleep(0.5)
+print(time.time())
+"""
+        ended = float(run_child(PRELUDE + code, TESTS, server.url))
+        assert time.time() - ended < 4
 
     @pytest.mark.parametrize("arguments", ["{}", "{'isolated': False}"], ids=["isolated", "shared"])
     def test_F06_a_sub_interpreter_is_served_or_refused(self, tmp_path: Path, arguments: str) -> None:
