@@ -9,12 +9,12 @@ fn plan(numbers: &mut Numbers<'_>) -> Plan {
     let shape = numbers.u8();
     let filter = [Filter::Nearest, Filter::Bilinear, Filter::Bicubic, Filter::Lanczos][usize::from(shape & 3)];
     let channels = [Channels::One, Channels::Three, Channels::Four][usize::from(shape >> 2 & 3) % 3];
-    let longest = [9, 40, 300, 2000][usize::from(shape >> 4 & 3)];
+    let longest = [9, 40, 200, 600][usize::from(shape >> 4 & 3)];
     let mut side = || numbers.range(1, longest);
     let (source, full) = (Size { w: side(), h: side() }, Size { w: side(), h: side() });
     // One side may be long, not all.
-    let source = Size { h: source.h.min((1 << 16) / source.w).max(1), ..source };
-    let full = Size { h: full.h.min((1 << 16) / full.w).max(1), ..full };
+    let source = Size { h: source.h.min((1 << 14) / source.w).max(1), ..source };
+    let full = Size { h: full.h.min((1 << 14) / full.w).max(1), ..full };
     let mut plan = Plan::stretch(source, full, channels, filter);
     if shape & 0x40 != 0 {
         let (x, y) = (numbers.range(0, full.w - 1), numbers.range(0, full.h - 1));

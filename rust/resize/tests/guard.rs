@@ -20,7 +20,7 @@ fn check(plan: &Plan, random: &mut Random, src: &mut Guarded, dst: &mut Guarded,
 }
 
 #[test]
-fn nothing_beyond_the_slices_is_touched() {
+fn u06_nothing_beyond_the_slices_is_touched() {
     let (mut src, mut dst) = (Guarded::new(4 * 150 * 150), Guarded::new(4 * 150 * 150));
     let mut random = Random::new(6);
     for kernel in [Kernel::Scalar, Kernel::Avx2, Kernel::Avx512] {
