@@ -56,7 +56,8 @@ def zipped(
     plain, unseekable = io.BytesIO(), Unseekable()
     with zipfile.ZipFile(unseekable if stream else plain, "w", method) as archive:
         for name, data in members.items():
-            archive.writestr(name, data)
+            # A date that does not change.
+            archive.writestr(zipfile.ZipInfo(name), data, method)
         archive.comment = comment
     return b"".join(unseekable.parts) if stream else plain.getvalue()
 
@@ -102,14 +103,15 @@ def main() -> None:
     write("zip", "utf8.zip", zipped({"b\u00e4r/\u732b.png": b"x" * 50, "e": b""}))
     write("zip", "empty.zip", zipped({}))
 
-    for target in ("inflate", "deflate64"):
-        # Deflate's longest match has another meaning in deflate64.
-        run = bytes(300 if target == "inflate" else 200) + text + bytes(range(256)) + text[5:] * 3
+    whole = bytes(300) + text + bytes(range(256)) + text[5:] * 3
+    # Deflate's longest match, 258 bytes, has another meaning in deflate64.
+    short = bytes(200) + text[:150] + bytes(range(256)) + text[:140]
+    for target, run in (("inflate", whole), ("deflate64", short)):
         write(target, "dynamic", deflated(run))
-        write(target, "fixed", deflated(text, 9, zlib.Z_FIXED))
+        write(target, "fixed", deflated(run[150:], 9, zlib.Z_FIXED))
         write(target, "stored", deflated(text, 0))
         write(target, "huffman", deflated(run, 9, zlib.Z_HUFFMAN_ONLY))
-        write(target, "blocks", b"\0\3\0\xfc\xffabc" + deflated(text))
+        write(target, "blocks", b"\0\3\0\xfc\xffabc" + deflated(run))
     # Fixed codes: "a", then code 285 with a length of 65,538 from a distance of 1, then the end.
     bits = (
         "1" + "10" + format(0x30 + ord("a"), "08b") + format(0xC0 + 285 - 280, "08b") + "1" * 16 + "00000" + "0000000"
