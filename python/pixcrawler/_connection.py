@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import h11
 import httpcore
 
-from pixcrawler._constants import KEEPALIVE_S, READ_BYTES
+from pixcrawler._constants import HEAD_MAX_BYTES, KEEPALIVE_S, READ_BYTES
 
 if TYPE_CHECKING:
     import ssl
@@ -32,7 +32,6 @@ BODY = "pixcrawler.body"
 
 # Taken at once until the head is there: little of the body comes along, and is copied.
 _HEAD_READ_BYTES = 4096
-_HEAD_MAX_BYTES = 100 * 1024
 
 
 class _State(Enum):
@@ -74,17 +73,24 @@ class _Connection(httpcore.ConnectionInterface):
         self._expires_at = float("inf")
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """Send a request and receive the answer's head."""
+        """Send a request and receive the answer's head.
+
+        Raises:
+            httpcore.ConnectionNotAvailable: The server ended the connection while it was idle: the pool sends the
+                request again, over another one.
+        """
         with self._lock:
             if self._state not in {_State.NEW, _State.IDLE}:
                 raise httpcore.ConnectionNotAvailable
             self._state = _State.ACTIVE
         timeouts = request.extensions["timeout"]
+        is_reused = self._stream is not None
+        body = None
         try:
             if self._stream is None:
                 self._stream = self._connect(timeouts["connect"])
             # A new one for each request, as it does not see all of a body.
-            parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=_HEAD_MAX_BYTES)
+            parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX_BYTES)
             with _mapped():
                 head = parser.send(
                     h11.Request(method=request.method, target=request.url.target, headers=request.headers)
@@ -95,6 +101,11 @@ class _Connection(httpcore.ConnectionInterface):
                 self._stream.write(head or b"", timeouts["write"])
             body = Body(self, self._stream, parser, timeouts["read"])
             event = body.receive_head()
+        except (httpcore.NetworkError, httpcore.RemoteProtocolError) as exc:
+            self.close()
+            if is_reused and (body is None or not body.has_begun):
+                raise httpcore.ConnectionNotAvailable from exc
+            raise
         except BaseException:
             self.close()
             raise
@@ -165,9 +176,14 @@ class Body:
         stream: Its socket.
         parser: Has sent the request.
         timeout: Seconds without a byte.
+
+    Attributes:
+        has_begun: Whether anything of the answer has come.
     """
 
     def __init__(self, connection: _Connection, stream: Stream, parser: h11.Connection, timeout: float) -> None:
+        self.has_begun = False
+        self._head_bytes = 0
         self._connection = connection
         self._stream = stream
         self._parser = parser
@@ -177,12 +193,23 @@ class Body:
         self._is_closed = False
 
     def receive_head(self) -> h11.Response:
-        """The answer's head, after any interim ones."""
+        """The answer's head, after any interim ones.
+
+        Raises:
+            httpcore.RemoteProtocolError: It breaks the rules, or they are longer than 64 KiB.
+        """
         event = self._next_event(_HEAD_READ_BYTES)
         while not isinstance(event, h11.Response):
             event = self._next_event(_HEAD_READ_BYTES)
+        if event.http_version not in {b"1.0", b"1.1"}:
+            message = f"HTTP version {event.http_version.decode('latin-1')}, which was not offered"
+            raise httpcore.RemoteProtocolError(message)
         fields = dict(event.headers)
-        if b"transfer-encoding" not in fields and b"content-length" in fields:
+        if b"content-length" in fields:
+            if b"transfer-encoding" in fields:
+                # What a server and one before it read differently (RFC 9112, 6.3).
+                message = "an answer with both Transfer-Encoding and Content-Length"
+                raise httpcore.RemoteProtocolError(message)
             self._length = int(fields[b"content-length"])
         return event
 
@@ -223,10 +250,17 @@ class Body:
                 event = self._parser.next_event()
             if event is not h11.NEED_DATA:
                 return event
+            is_head = self._parser.their_state is h11.SEND_RESPONSE
+            if is_head and self._head_bytes >= HEAD_MAX_BYTES:
+                # h11 bounds one head; of interim ones there can be any number.
+                message = f"more than {HEAD_MAX_BYTES} bytes of headers"
+                raise httpcore.RemoteProtocolError(message)
             data = self._stream.read_some(max_bytes, self._timeout)
-            if not data and self._parser.their_state is h11.SEND_RESPONSE:
+            if is_head and not data:
                 message = "Server disconnected without sending a response."
                 raise httpcore.RemoteProtocolError(message)
+            self._head_bytes += len(data) if is_head else 0
+            self.has_begun = True
             self._parser.receive_data(data)
 
 

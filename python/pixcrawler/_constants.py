@@ -9,6 +9,10 @@ API_PREFIX = "/api/v1"
 DEFAULT_TIMEOUT_S = 300.0
 CONNECT_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 30.0
+# An attempt whose answer brings fewer bytes than this in such a time has a server that trickles (curl's --speed-limit
+# and --speed-time): 1 kB/s. Four requests that share an honest line of 20 kB/s get five times as much.
+SLOW_TIME_S = 30.0
+SLOW_BYTES = 30_000
 # A blocked read wakes this often to look whether it was cancelled or its request ran out of time, so that close() takes
 # less than a second.
 WAKE_S = 0.25
@@ -20,11 +24,20 @@ READ_BYTES = 262_144
 # Idle connections are kept this long: a consumer that trains between batches comes back after seconds.
 KEEPALIVE_S = 30.0
 
+# The heads of one answer, interim ones included.
+HEAD_MAX_BYTES = 65_536
+
 # Retries. The count starts anew whenever bytes advance, so the total time is what bounds a server that trickles.
 RETRIES = 3
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 10.0
 RETRY_AFTER_MAX_S = 60.0
+
+# Ranges in a row whose retries are used up, none having come between them: of a chunk, then its rest is not asked for;
+# of a run, then the server is down, and the run ends. With many requests at once one short outage hits them all, so a
+# run may have at least twice as many as it has requests at once.
+CHUNK_GIVEN_UP = 2
+RUN_GIVEN_UP = 8
 
 # The end of a zip: 22 bytes and a comment of at most 65,535 bytes; and a directory of 500 entries fits beside it.
 TAIL_BYTES = 65_536

@@ -26,7 +26,7 @@ import httpx
 
 from pixcrawler import _network, _tls, _wire
 from pixcrawler._connection import BODY, DirectPool
-from pixcrawler._constants import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
+from pixcrawler._constants import CONNECT_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
 from pixcrawler._credentials import SecretText
 from pixcrawler._retry import is_retryable_status, parse_retry_after
 from pixcrawler.exceptions import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from pixcrawler._connection import Body
     from pixcrawler._credentials import Credentials
     from pixcrawler._native import SegmentBuffer
+    from pixcrawler._retry import RetryPolicy
     from pixcrawler.limits import Limits
 
 __all__ = ["Answer", "Http", "show_url"]
@@ -107,7 +108,7 @@ class _Response:
     @classmethod
     def of_httpx(cls, response: httpx.Response) -> _Response:
         """That of an injected client; its transport may have answered from memory."""
-        parts = [response.content] if response.is_stream_consumed else response.iter_raw()
+        parts = [response.content] if response.is_stream_consumed else _network.watched(response.iter_raw())
         return cls(response.status_code, response.headers, parts, None, response.close)
 
     @classmethod
@@ -115,10 +116,18 @@ class _Response:
         """That of our own connections."""
         headers: dict[str, str] = {}
         for key, value in response.headers:
-            name, text = key.decode("latin-1").lower(), value.decode("latin-1")
+            name, text = key.decode("latin-1").lower(), _decoded(value)
             headers[name] = f"{headers[name]}, {text}" if name in headers else text
         body = response.extensions.get(BODY)
         return cls(response.status, headers, response.iter_stream(), body, response.close)
+
+
+def _decoded(value: bytes) -> str:
+    """A header's text: UTF-8, as a Location of today's servers is, else Latin-1."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 class Answer:
@@ -170,6 +179,17 @@ class Answer:
         except _EXCEPTIONS as exc:
             _raise_mapped(exc, self.url)
 
+    def start(self, limit: int) -> bytes:
+        """The start of a body that is not what it should be; nothing if the connection breaks. The rest is not read.
+
+        Args:
+            limit: Bytes.
+        """
+        try:
+            return b"".join(_first(self.iter_raw(), limit))
+        except NetworkError:
+            return b""
+
     def read(self, limit: int) -> bytes | None:
         """The whole body.
 
@@ -194,6 +214,7 @@ class Http:
         credentials: The key and the API's address.
         limits: Bounds on redirects and bodies.
         timeout_s: Total time of one request.
+        policy: When an attempt is given up.
         verify_ssl: Check certificates.
         max_connections: Connections kept alive; more can be open at once.
         http_client: Use this client instead of one of our own; it is not closed, and its proxies and certificates are
@@ -207,6 +228,7 @@ class Http:
         *,
         limits: Limits,
         timeout_s: float,
+        policy: RetryPolicy,
         verify_ssl: bool,
         max_connections: int,
         http_client: httpx.Client | None,
@@ -215,6 +237,7 @@ class Http:
         self._credentials = credentials
         self._limits = limits
         self._timeout_s = timeout_s
+        self._policy = policy
         self._verify_ssl = verify_ssl
         self._max_connections = max_connections
         self._injected = http_client
@@ -269,7 +292,10 @@ class Http:
         """
         deadline_s = time.monotonic() + self._timeout_s
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_network.bounded(deadline_s=deadline_s, cancelled=cancelled))
+            slow_s, slow_bytes = self._policy.slow_s, self._policy.slow_bytes
+            stack.enter_context(
+                _network.bounded(deadline_s=deadline_s, cancelled=cancelled, slow_s=slow_s, slow_bytes=slow_bytes)
+            )
             authorized = True
             url = SecretText(url)
             for _ in range(self._limits.redirects + 1):
@@ -291,7 +317,7 @@ class Http:
         sent = {"accept": "*/*", "accept-encoding": "identity", "user-agent": _user_agent(), **(headers or {})}
         if authorized and self._credentials.api_key is not None:
             sent["authorization"] = SecretText(f"Bearer {self._credentials.api_key}")
-        idle_s = min(IDLE_TIMEOUT_S, self._timeout_s)
+        idle_s = self._policy.idle_s
         connect_s = min(CONNECT_TIMEOUT_S, self._timeout_s)
         try:
             if pools is not None:
@@ -358,7 +384,7 @@ class Http:
         except _wire.TooManyValuesError as exc:
             message, code = f"{show_url(url)}: {exc}", "answer_too_large"
         except _wire.BadJsonError as exc:
-            start = self._clean(body[: 4 * _ERROR_TEXT_CHARACTERS], url)
+            start = self.clean(body[: 4 * _ERROR_TEXT_CHARACTERS], url)
             message, code = f"{show_url(url)}: {exc}; the answer starts with: {start}", "protocol"
         # Outside of the handlers and without the body: an answer can hold addresses that are secrets.
         del body
@@ -375,15 +401,11 @@ class Http:
         """
         status = answer.status
         document: Any = None
-        try:
-            # What is encoded stays unread: it was not asked for, and may be a bomb.
-            body = b"".join(_first(answer.iter_raw() if answer.encoding is None else (), self._limits.error_body_bytes))
-        except NetworkError:
-            # The status says enough.
-            body = b""
+        # What is encoded stays unread: it was not asked for, and may be a bomb. Else the status says enough.
+        body = answer.start(self._limits.error_body_bytes) if answer.encoding is None else b""
         with contextlib.suppress(ValueError, RecursionError):
             document = json.loads(body)
-        text = self._clean(_message_of(document, body), answer.url)
+        text = self.clean(_message_of(document, body), answer.url)
         detail = f"{show_url(answer.url)}: status {status}{': ' if text else ''}{text}"
         if status == _CONFLICT:
             job_status, progress = _job_state(document)
@@ -395,14 +417,22 @@ class Http:
             return kind(detail, code=code)
         if not is_retryable_status(status):
             is_refusal = status in range(400, 500)
-            return (NetworkError if is_refusal else ProtocolError)(detail, code="refused" if is_refusal else "protocol")
+            if is_refusal:
+                return NetworkError(detail, code="refused")
+            # A 204 or 304 that nobody asked for comes from something in between, which may be gone the next time.
+            return ProtocolError(detail, code="protocol", retryable=True)
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), now_s=time.time())
         if status == _TOO_MANY_REQUESTS:
             return RateLimitError(detail, code="rate_limited", retryable=True, retry_after_s=retry_after_s)
         return NetworkError(detail, code="server_error", retryable=True, retry_after_s=retry_after_s)
 
-    def _clean(self, text: bytes | str, url: str) -> str:
-        """The start of a server's text, fit to be shown: escaped, and without the secrets that a server may echo."""
+    def clean(self, text: bytes | str, url: str) -> str:
+        """The start of a server's text, fit to be shown: escaped, and without the secrets that a server may echo.
+
+        Args:
+            text: The text.
+            url: Where it came from.
+        """
         shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
         parts = urlsplit(url)
         secrets = [self._credentials.api_key, parts.password, parts.query]
@@ -496,6 +526,7 @@ _EXCEPTIONS = (
     httpcore.ConnectionNotAvailable,
     _network.CancelledError,
     _network.OutOfTimeError,
+    _network.TooSlowError,
     _network.PrivateAddressError,
     _tls.CertificatesError,
     ssl.SSLError,
@@ -516,6 +547,8 @@ def _raise_mapped(exc: Exception, url: str) -> NoReturn:
         error = NetworkError(place, code="closed")
     elif isinstance(exc, _network.OutOfTimeError):
         error = NetworkError(f"{place}: the request's total time is over", code="timeout", retryable=True)
+    elif isinstance(exc, _network.TooSlowError):
+        error = NetworkError(f"{place}: it trickles: {reason}", code="timeout", retryable=True)
     elif isinstance(exc, _network.PrivateAddressError):
         error = NetworkError(place, code="private_host")
     elif isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException):

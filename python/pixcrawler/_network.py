@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from pixcrawler._constants import READ_BYTES, WAKE_S
+from pixcrawler._constants import READ_BYTES, SLOW_BYTES, SLOW_TIME_S, WAKE_S
 
 if TYPE_CHECKING:
     import ssl
@@ -34,6 +34,10 @@ class OutOfTimeError(Exception):
     """The request's total time is over. Internal: it becomes a NetworkError."""
 
 
+class TooSlowError(Exception):
+    """The answer trickles. Internal: it becomes a NetworkError."""
+
+
 class PrivateAddressError(Exception):
     """A public API points to a private address. Internal: it becomes a NetworkError."""
 
@@ -44,25 +48,62 @@ class _Call(threading.local):
     deadline_s: float = float("inf")
     cancelled: threading.Event | None = None
     is_inside: bool = False
+    speed: Speed | None = None
+
+
+class Speed:
+    """How fast an answer arrives: at least so many bytes in each window of time, the first of which begins with a byte.
+
+    Args:
+        window_s: Length of a window.
+        window_bytes: Bytes that must come in each.
+    """
+
+    def __init__(self, window_s: float, window_bytes: int) -> None:
+        self._window_s = window_s
+        self._window_bytes = window_bytes
+        self._ends_s = float("inf")
+        self._received = 0
+
+    def received(self, size_bytes: int, now_s: float) -> None:
+        """Note bytes that came."""
+        if self._ends_s == float("inf"):
+            self._ends_s = now_s + self._window_s
+        self._received += size_bytes
+
+    def check(self, now_s: float) -> None:
+        """Raise TooSlowError if a window is over in which too few came."""
+        if now_s < self._ends_s:
+            return
+        if self._received < self._window_bytes:
+            message = f"{self._received} bytes in {self._window_s:g} s, fewer than {self._window_bytes}"
+            raise TooSlowError(message)
+        self._ends_s = now_s + self._window_s
+        self._received = 0
 
 
 _call = _Call()
 
 
 @contextlib.contextmanager
-def bounded(*, deadline_s: float, cancelled: threading.Event | None) -> Iterator[None]:
+def bounded(
+    *, deadline_s: float, cancelled: threading.Event | None, slow_s: float = SLOW_TIME_S, slow_bytes: int = SLOW_BYTES
+) -> Iterator[None]:
     """Bound everything that this thread reads and writes inside the block.
 
     Args:
         deadline_s: On the clock of :func:`time.monotonic`.
         cancelled: Ends the request when set.
+        slow_s: A time in which the answer must bring
+        slow_bytes: so many bytes at least.
     """
-    before = _call.deadline_s, _call.cancelled, _call.is_inside
+    before = _call.deadline_s, _call.cancelled, _call.is_inside, _call.speed
     _call.deadline_s, _call.cancelled, _call.is_inside = deadline_s, cancelled, True
+    _call.speed = Speed(slow_s, slow_bytes)
     try:
         yield
     finally:
-        _call.deadline_s, _call.cancelled, _call.is_inside = before
+        _call.deadline_s, _call.cancelled, _call.is_inside, _call.speed = before
 
 
 class _NotOfRequests(logging.Filter):
@@ -84,7 +125,26 @@ def _time_left(limit_s: float) -> float:
     now = time.monotonic()
     if now >= _call.deadline_s:
         raise OutOfTimeError
+    if _call.speed is not None:
+        _call.speed.check(now)
     return max(0.001, min(WAKE_S, limit_s - now, _call.deadline_s - now))
+
+
+def _note_received(size_bytes: int) -> None:
+    if _call.speed is not None:
+        _call.speed.received(size_bytes, time.monotonic())
+
+
+def watched(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """What somebody else reads from a socket, ended at the next part when the request must end.
+
+    Args:
+        parts: A body as it arrives.
+    """
+    for part in parts:
+        _note_received(len(part))
+        yield part
+        _time_left(float("inf"))
 
 
 class Stream(httpcore.NetworkStream):
@@ -108,10 +168,13 @@ class Stream(httpcore.NetworkStream):
         while True:
             step_s = _time_left(limit_s)
             try:
-                return self._inner.read(max_bytes, step_s)
+                data = self._inner.read(max_bytes, step_s)
             except httpcore.ReadTimeout:
                 if time.monotonic() >= limit_s:
                     raise
+            else:
+                _note_received(len(data))
+                return data
 
     def receive_into(self, buffer: SegmentBuffer, length: int, timeout: float) -> None:
         """Append exactly so many bytes to a buffer that has room for them.
@@ -141,6 +204,7 @@ class Stream(httpcore.NetworkStream):
                 message = f"the connection ended {length - received} bytes before the body"
                 raise httpcore.RemoteProtocolError(message)
             if received:
+                _note_received(received)
                 length -= received
                 limit_s = time.monotonic() + timeout
             elif time.monotonic() >= limit_s:

@@ -13,7 +13,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from pixcrawler._constants import BACKOFF_FIRST_S, BACKOFF_MAX_S, DEFAULT_TIMEOUT_S, RETRIES, RETRY_AFTER_MAX_S
+from pixcrawler._constants import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MAX_S,
+    DEFAULT_TIMEOUT_S,
+    IDLE_TIMEOUT_S,
+    RETRIES,
+    RETRY_AFTER_MAX_S,
+    SLOW_BYTES,
+    SLOW_TIME_S,
+)
 from pixcrawler.exceptions import NetworkError, PixCrawlerError
 
 if TYPE_CHECKING:
@@ -61,14 +70,17 @@ def parse_retry_after(value: str | None, *, now_s: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how long to try again.
+    """When an attempt is given up, and how often and how long to try again.
 
     Attributes:
         retries: Retries without progress.
         first_s: Upper end of the first wait.
         max_s: Upper end of any wait of our own choosing.
         retry_after_max_s: Longest wait that a server may impose; a longer one is cut to this.
-        total_s: No retry starts later than this after the first attempt did.
+        total_s: No retry starts later than this after the first attempt did; what came at the least rate or faster does
+            not count.
+        idle_s: Seconds without a byte that end an attempt.
+        slow_s, slow_bytes: The least rate: an attempt ends whose answer brings fewer bytes in such a time.
     """
 
     retries: int = RETRIES
@@ -76,6 +88,18 @@ class RetryPolicy:
     max_s: float = BACKOFF_MAX_S
     retry_after_max_s: float = RETRY_AFTER_MAX_S
     total_s: float = 2 * DEFAULT_TIMEOUT_S
+    idle_s: float = IDLE_TIMEOUT_S
+    slow_s: float = SLOW_TIME_S
+    slow_bytes: int = SLOW_BYTES
+
+    @classmethod
+    def of_timeout(cls, timeout_s: float) -> RetryPolicy:
+        """The policy for requests that may take so long.
+
+        Args:
+            timeout_s: Total time of one request.
+        """
+        return cls(total_s=2 * timeout_s, idle_s=min(IDLE_TIMEOUT_S, timeout_s))
 
     def wait_s(
         self, *, attempt: int, retryable: bool, retry_after_s: float | None, elapsed_s: float, chance: float
@@ -86,7 +110,7 @@ class RetryPolicy:
             attempt: Failures in a row without progress, this one included: 1, 2, ...
             retryable: Whether the failure is of a kind that may pass.
             retry_after_s: Seconds that the server asked for, if it did.
-            elapsed_s: Since the first attempt started.
+            elapsed_s: Since the first attempt started, less the time that what came since may have taken.
             chance: A random number in [0, 1): full jitter, so that many clients do not come back at once.
 
         Returns:
@@ -151,14 +175,21 @@ class Attempts:
     total: int = 0
     _in_a_row: int = 0
     _started_s: float = field(default=-1.0)
+    _attempt_s: float = field(default=-1.0)
 
     def __post_init__(self) -> None:
         """Start the total time."""
-        self._started_s = self.clock.monotonic()
+        self._started_s = self._attempt_s = self.clock.monotonic()
 
-    def progressed(self) -> None:
-        """Bytes advanced: the count of failures in a row starts anew."""
+    def progressed(self, size_bytes: int) -> None:
+        """An attempt advanced: the count of failures in a row starts anew, and a slow line gets the time that it takes.
+
+        Args:
+            size_bytes: How many.
+        """
         self._in_a_row = 0
+        took_s = self.clock.monotonic() - self._attempt_s
+        self._started_s += min(took_s, size_bytes * self.policy.slow_s / self.policy.slow_bytes)
 
     def failed(self, error: PixCrawlerError) -> None:
         """Wait before the next attempt.
@@ -181,3 +212,4 @@ class Attempts:
         if wait is None:
             raise error
         self.clock.sleep(wait, self.cancelled)
+        self._attempt_s = self.clock.monotonic()

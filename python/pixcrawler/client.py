@@ -53,6 +53,7 @@ class PixCrawlerClient:
             itself, only literal addresses are judged.
         max_workers: Connections kept alive.
         clock: Where time and chance come from; for tests.
+        policy: When to give up and when to try again; by default as ``timeout`` says. For tests.
 
     Raises:
         ValueError: An argument is out of range. A key is never part of the message.
@@ -70,6 +71,7 @@ class PixCrawlerClient:
         allow_private_hosts: bool = False,
         max_workers: int = 4,
         clock: Clock | None = None,
+        policy: RetryPolicy | None = None,
     ) -> None:
         if not 0 < timeout < math.inf:
             message = f"timeout must be a positive number of seconds, not {timeout!r}"
@@ -86,16 +88,17 @@ class PixCrawlerClient:
         self._allow_private_hosts = allow_private_hosts
         self._max_workers = max_workers
         self._clock = clock or Clock()
+        self._policy = policy or RetryPolicy.of_timeout(self._timeout_s)
         self._start()
 
     def _start(self) -> None:
         from pixcrawler._http import Http
 
-        self._policy = RetryPolicy(total_s=2 * self._timeout_s)
         self._http: Http = Http(
             self._credentials,
             limits=self._limits,
             timeout_s=self._timeout_s,
+            policy=self._policy,
             verify_ssl=self._verify_ssl,
             max_connections=self._max_workers,
             http_client=self._injected,
@@ -232,21 +235,14 @@ class PixCrawlerClient:
         """
         from pixcrawler.downloader import Downloader
 
-        whole: dict[str, ChunkRecord] = {}
-
-        def refresh(chunk: ChunkRecord) -> ChunkRecord | None:
-            # After unpickling all addresses can be missing: one answer serves them all.
-            if chunk.url or chunk.id not in whole:
-                whole.update((found.id, found) for found in list(self.iter_chunks(job_id)))
-            return whole.get(chunk.id)
-
         return Downloader(
             self._http,
             limits=self._limits,
             policy=self._policy,
             clock=self._clock,
             address=self.chunk_url,
-            refresh=refresh,
+            refresh=lambda: self.iter_chunks(job_id),
+            max_workers=self._max_workers,
         )
 
     def _pages(self, path: str, query: dict[str, str]) -> Iterator[tuple[list[Any], int, str]]:

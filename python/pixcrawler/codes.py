@@ -95,6 +95,11 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
     ),
     "bad_url": CodeEntry("NetworkError", "The address cannot be used.", "Use an http or https address."),
     "closed": CodeEntry("NetworkError", "The download was cancelled.", "Open the dataset again."),
+    "server_down": CodeEntry(
+        "DownloadError",
+        "Downloads fail one after the other, so the pass was ended.",
+        "Check the network and the server, then begin a new pass.",
+    ),
     # A chunk's bytes.
     "download_failed": CodeEntry("DownloadError", "The chunk could not be downloaded.", _LATER),
     "range_mismatch": CodeEntry("DownloadError", "The server sent other bytes than those asked for.", _LATER),

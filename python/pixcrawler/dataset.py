@@ -362,8 +362,10 @@ class Dataset:
 
     def _fail(self, run: Pass, error: PixCrawlerError, *, num_samples: int = 1) -> None:
         failure = Failure.of(error, num_samples=num_samples)
-        # A size that does not fit is a missing argument, and a refused key fails everything: neither is a bad sample.
-        if isinstance(error, (ImageSizeError, AuthenticationError)) or _decide(self._options, failure) == "raise":
+        # A size that does not fit is a missing argument; a refused key, and a server that is down, fail everything:
+        # none of these is a bad sample.
+        fails_all = isinstance(error, (ImageSizeError, AuthenticationError)) or error.code == "server_down"
+        if fails_all or _decide(self._options, failure) == "raise":
             raise error
         run.failures.add(failure)
 

@@ -2,6 +2,9 @@
 
 A body is written as it arrives into a buffer of the length that was asked for. After a failure the range is resumed
 from the byte it reached, with the ETag of the chunk's first answer, so that no segment mixes two versions of a chunk.
+
+One pass has one downloader: what it counts, what it may spend on a server that fails, which version of each chunk it
+reads, and what ends when the pass ends.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ import hashlib
 import re
 import threading
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from pixcrawler._constants import TAIL_BYTES
+from pixcrawler._constants import CHUNK_GIVEN_UP, RUN_GIVEN_UP, TAIL_BYTES
 from pixcrawler._native import SegmentBuffer
 from pixcrawler._retry import Attempts, Clock, RetryPolicy
 from pixcrawler.exceptions import (
@@ -28,7 +32,7 @@ from pixcrawler.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from pixcrawler._http import Answer, Http
     from pixcrawler.limits import Limits
@@ -43,6 +47,8 @@ _LENGTH = re.compile(r"\d{1,18}\Z", re.ASCII)
 # What a server of presigned addresses says of one that has expired.
 _EXPIRED = frozenset({401, 403, 410})
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)\s*\Z", re.IGNORECASE | re.ASCII)
+# Taken of a body that is no chunk; the text shown of them is shorter.
+_SHOWN_BYTES = 800
 # close() waits this long for requests to notice; only one that is still connecting can take longer.
 _CLOSE_WAIT_S = 0.9
 
@@ -74,12 +80,16 @@ class _ChunkState:
         etag: Of the first answer, if strong.
         size_bytes: From the catalogue or the first answer.
         has_ranges: Whether a Range request was answered as such; None before the first answer.
+        whole_answers: Range requests that were answered with the whole chunk.
+        given_up: Ranges in a row whose retries were used up.
     """
 
     chunk: ChunkRecord
     etag: str | None = None
     size_bytes: int | None = None
     has_ranges: bool | None = None
+    whole_answers: int = 0
+    given_up: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -118,7 +128,8 @@ class Downloader:
         policy: When to try again.
         clock: Where time and chance come from.
         address: The absolute address of a chunk.
-        refresh: Asks the catalogue for a chunk anew, for a fresh presigned address; None if it is gone.
+        refresh: Asks the catalogue for all chunks anew, for fresh presigned addresses.
+        max_workers: Calls at once.
     """
 
     def __init__(
@@ -129,7 +140,8 @@ class Downloader:
         policy: RetryPolicy,
         clock: Clock,
         address: Callable[[ChunkRecord], str],
-        refresh: Callable[[ChunkRecord], ChunkRecord | None],
+        refresh: Callable[[], Iterable[ChunkRecord]],
+        max_workers: int,
     ) -> None:
         self._http = http
         self._limits = limits
@@ -137,21 +149,53 @@ class Downloader:
         self._clock = clock
         self._address = address
         self._refresh = refresh
+        self._max_workers = max_workers
+        # Records with fresh addresses, by chunk; shared with the downloaders made from this one.
+        self._fresh: dict[str, ChunkRecord] = {}
+        self._refresh_lock = threading.Lock()
+        # Single samples may be asked for for days: no failure is held against a later call.
+        self._is_run = False
+        self._begin()
+
+    def _begin(self) -> None:
         self._cancelled = threading.Event()
         self._idle = threading.Condition()
         self._running = 0
         self._requests = 0
         self._retries = 0
         self._bytes = 0
+        self._given_up = 0
+        self._has_seen_ranges = False
         self._states: dict[str, _ChunkState] = {}
 
+    def for_run(self) -> Downloader:
+        """A downloader of the same chunks for one pass, with counters, versions and an end of its own.
+
+        When the retries of several ranges in a row are used up, of one chunk or of the whole run, it asks for no more.
+        """
+        run = copy(self)
+        run._is_run = True  # noqa: SLF001 - a copy of itself
+        run._begin()  # noqa: SLF001
+        return run
+
+    def cancel(self) -> None:
+        """End all calls under way: each raises NetworkError (code ``closed``) within a second."""
+        self._cancelled.set()
+
+    def interrupt(self) -> None:
+        """The same for the calls that are under way now; later ones are served, but not those of a pass."""
+        cancelled = self._cancelled
+        if not self._is_run:
+            self._cancelled = threading.Event()
+        cancelled.set()
+
     def close(self) -> bool:
-        """End all calls under way: each raises NetworkError (code ``closed``) within a second.
+        """Cancel, and wait for up to a second.
 
         Returns:
-            Whether all of them have ended.
+            Whether all calls have ended.
         """
-        self._cancelled.set()
+        self.cancel()
         with self._idle:
             return self._idle.wait_for(lambda: self._running == 0, _CLOSE_WAIT_S)
 
@@ -217,10 +261,10 @@ class Downloader:
         """
         state = self._state(chunk)
 
-        def attempt(url: str, _attempts: Attempts) -> SegmentBuffer:
+        def attempt(url: str, attempts: Attempts) -> SegmentBuffer:
             self._check_limit(chunk.size_bytes)
             # Every attempt starts from zero, so that bytes are no progress.
-            with self._get(url, {}) as answer:
+            with self._get(url, {}, attempts.cancelled) as answer:
                 return self._take_whole(state, answer)
 
         return self._with_retries(state, attempt, lambda: "the whole chunk")
@@ -241,11 +285,11 @@ class Downloader:
                 headers["if-range"] = state.etag
             before = fetch.filled
             try:
-                with self._get(url, headers) as answer:
+                with self._get(url, headers, attempts.cancelled) as answer:
                     return self._take_range(state, fetch, answer)
             finally:
                 if fetch.filled > before:
-                    attempts.progressed()
+                    attempts.progressed(fetch.filled - before)
 
         return self._with_retries(state, attempt, lambda: f"{fetch.filled} of {fetch.length} bytes from {fetch.start}")
 
@@ -253,21 +297,24 @@ class Downloader:
         state = self._states.get(chunk.id)
         if state is None:
             # setdefault is atomic: all threads share one state per chunk.
-            state = self._states.setdefault(chunk.id, _ChunkState(chunk, size_bytes=chunk.size_bytes))
+            known = self._fresh.get(chunk.id, chunk)
+            state = self._states.setdefault(chunk.id, _ChunkState(known, size_bytes=chunk.size_bytes))
         return state
 
     def _with_retries(
         self, state: _ChunkState, attempt: Callable[[str, Attempts], SegmentBuffer], reached: Callable[[], str]
     ) -> SegmentBuffer:
         """Try until it succeeds or the policy ends it; every error that leaves names the chunk."""
-        attempts = Attempts(self._policy, self._clock, self._cancelled)
+        cancelled = self._cancelled
+        attempts = Attempts(self._policy, self._clock, cancelled)
         may_refresh = True
         with self._counted():
             self._complete_address(state)
+            self._check_budget(state)
             while True:
                 used = state.chunk
                 try:
-                    return attempt(self._address(used), attempts)
+                    result = attempt(self._address(used), attempts)
                 except _ExpiredError as expired:
                     error: PixCrawlerError = expired.error
                     if may_refresh:
@@ -279,22 +326,45 @@ class Downloader:
                         continue
                 except PixCrawlerError as failed:
                     error = failed
+                else:
+                    with self._idle:
+                        self._given_up = state.given_up = 0
+                    return result
                 error.with_place(chunk_id=state.chunk.id)
-                if self._cancelled.is_set():
+                if cancelled.is_set():
                     raise NetworkError("the dataset was closed", code="closed", chunk_id=state.chunk.id) from error
                 try:
                     attempts.failed(error)
                 except PixCrawlerError:
-                    if isinstance(error, IntegrityError) or not (
-                        error.retryable or isinstance(error, NotFoundError | ProtocolError) or error.code == "refused"
-                    ):
-                        raise error from error.__cause__
-                    detail = f"after {attempts.total} failed attempts, with {reached()}: {error.code}: {error.detail}"
-                    raise DownloadError(
-                        detail, code="download_failed", chunk_id=state.chunk.id, retryable=error.retryable
-                    ) from error
+                    self._give_up(state, error, f"after {attempts.total} failed attempts, with {reached()}")
                 with self._idle:
                     self._retries += 1
+
+    def _give_up(self, state: _ChunkState, error: PixCrawlerError, what: str) -> NoReturn:
+        """Raise what a range's last failure means."""
+        if isinstance(error, IntegrityError):
+            raise error from error.__cause__
+        if error.retryable:
+            with self._idle:
+                self._given_up += 1
+                state.given_up += 1
+        elif not (isinstance(error, NotFoundError | ProtocolError) or error.code == "refused"):
+            raise error from error.__cause__
+        detail = f"{what}: {error.code}: {error.detail}"
+        raise DownloadError(
+            detail, code="download_failed", chunk_id=state.chunk.id, retryable=error.retryable
+        ) from error
+
+    def _check_budget(self, state: _ChunkState) -> None:
+        """Refuse to ask for more where nothing comes: a server that is down must not cost each chunk its retries."""
+        if not self._is_run:
+            return
+        if self._given_up >= max(RUN_GIVEN_UP, 2 * self._max_workers):
+            message = f"{self._given_up} downloads in a row failed after all their retries, and none between them came"
+            raise DownloadError(message, code="server_down", chunk_id=state.chunk.id, retryable=True)
+        if state.given_up >= CHUNK_GIVEN_UP:
+            message = f"{state.given_up} of its ranges failed after all their retries; the rest is not asked for"
+            raise DownloadError(message, code="download_failed", chunk_id=state.chunk.id, retryable=True)
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -308,14 +378,14 @@ class Downloader:
                 self._idle.notify_all()
 
     @contextmanager
-    def _get(self, url: str, headers: dict[str, str]) -> Iterator[Answer]:
+    def _get(self, url: str, headers: dict[str, str], cancelled: threading.Event | None) -> Iterator[Answer]:
         """One request for a chunk's bytes; statuses other than 200, 206 and 416 raise."""
-        with self._idle:
-            self._requests += 1
-        if self._cancelled.is_set():
+        if cancelled is not None and cancelled.is_set():
             message = "the dataset was closed"
             raise NetworkError(message, code="closed")
-        with self._http.get(url, headers, cancelled=self._cancelled) as answer:
+        with self._idle:
+            self._requests += 1
+        with self._http.get(url, headers, cancelled=cancelled) as answer:
             if answer.status not in {_OK, _PARTIAL, _UNSATISFIABLE}:
                 error = self._http.error_of(answer)
                 # A plain address at the API itself does not expire: there the key is wrong.
@@ -323,8 +393,9 @@ class Downloader:
                     raise _ExpiredError(error)
                 raise error
             if (encoding := answer.encoding) is not None:
+                # Its bytes are not those of the chunk: no range of it can be resumed. The next answer may be plain.
                 message = f"Content-Encoding {escape(encoding, limit=40)}, which was not asked for"
-                raise ProtocolError(message, code="protocol")
+                raise ProtocolError(message, code="protocol", retryable=True)
             yield answer
 
     def _complete_address(self, state: _ChunkState) -> None:
@@ -337,18 +408,18 @@ class Downloader:
                 raise refused.with_place(chunk_id=used.id) from refused.__cause__
 
     def _refresh_address(self, state: _ChunkState, used: ChunkRecord) -> None:
-        with state.lock:
-            if state.chunk is not used:
-                # Another thread was here first.
-                return
-            fresh = self._refresh(used)
-            if fresh is None:
-                message = "the catalogue does not hold it any more"
-                raise NotFoundError(message, code="not_found", chunk_id=used.id)
-            if (fresh.size_bytes, fresh.sha256) != (used.size_bytes, used.sha256):
-                message = "the catalogue gives it another size or SHA-256 than before"
-                raise IntegrityError(message, code="chunk_changed", chunk_id=used.id)
-            state.chunk = fresh
+        with self._refresh_lock:
+            # One answer of the catalogue serves all chunks, and all threads that wait here.
+            if self._fresh.get(used.id, used) is used:
+                self._fresh.update({chunk.id: chunk for chunk in self._refresh()})
+            fresh = self._fresh.get(used.id, used)
+        if fresh is used:
+            message = "the catalogue does not hold it any more"
+            raise NotFoundError(message, code="not_found", chunk_id=used.id)
+        if (fresh.size_bytes, fresh.sha256) != (used.size_bytes, used.sha256):
+            message = "the catalogue gives it another size or SHA-256 than before"
+            raise IntegrityError(message, code="chunk_changed", chunk_id=used.id)
+        state.chunk = fresh
 
     def _take_range(self, state: _ChunkState, fetch: _Fetch, answer: Answer) -> SegmentBuffer:
         """Check that the answer is the part that was asked for, and append it."""
@@ -372,7 +443,7 @@ class Downloader:
         buffer = fetch.buffer
         assert buffer is not None, "restart() makes one once start and stop are known"
         if answer.status == _PARTIAL:
-            state.has_ranges = True
+            state.has_ranges = self._has_seen_ranges = True
             try:
                 self._write(buffer, answer)
             except _OverlongError as exc:
@@ -385,12 +456,14 @@ class Downloader:
     def _refuse_whole(self, state: _ChunkState, answer: Answer) -> None:
         """Raise what a 200 in answer to a Range request means."""
         etag = answer.headers.get("etag")
-        if state.etag is not None and etag != state.etag:
+        if state.etag is not None and etag is not None and etag != state.etag:
             # If-Range worked as it should: the version that was begun is gone.
-            message = f"its ETag was {escape(state.etag, limit=80)}, is {escape(str(etag), limit=80)}"
-            raise IntegrityError(message, code="chunk_changed")
-        if state.has_ranges:
-            message = "status 200, although earlier ranges were answered with 206"
+            message = f"its ETag was {escape(state.etag, limit=80)}, is {escape(etag, limit=80)}"
+            raise IntegrityError(message, code="chunk_changed", retryable=True)
+        state.whole_answers += 1
+        if state.has_ranges or (self._has_seen_ranges and state.whole_answers == 1):
+            # One such answer, of a login page for example, must not turn a whole run to whole chunks.
+            message = f"status 200, although other ranges were answered with 206{self._start_of(answer)}"
             raise DownloadError(message, code="range_mismatch", retryable=True)
         state.has_ranges = False
         raise RangesUnsupportedError
@@ -401,15 +474,16 @@ class Downloader:
         # Only a strong validator promises equal bytes (RFC 9110, 8.8.1).
         strong = etag if etag is not None and etag.startswith('"') and len(etag) <= 1024 else None  # noqa: PLR2004
         self._check_limit(total)
+        if state.size_bytes is not None and total is not None and total != state.size_bytes:
+            known = state.chunk.size_bytes is not None
+            message = f"{total} bytes, not {state.size_bytes} as {'the catalogue says' if known else 'before'}"
+            message += self._start_of(answer)
+            # A single header may lie; a chunk that was replaced stays so.
+            raise IntegrityError(message, code="chunk_integrity" if known else "chunk_changed", retryable=True)
         with state.lock:
-            if state.size_bytes is not None and total is not None and total != state.size_bytes:
-                known = state.chunk.size_bytes is not None
-                message = f"{total} bytes, not {state.size_bytes} as {'the catalogue says' if known else 'before'}"
-                # A single header may lie; a chunk that was replaced stays so.
-                raise IntegrityError(message, code="chunk_integrity" if known else "chunk_changed", retryable=True)
             if state.etag is not None and strong is not None and strong != state.etag:
                 message = f"its ETag was {escape(state.etag, limit=80)}, is {escape(strong, limit=80)}"
-                raise IntegrityError(message, code="chunk_changed")
+                raise IntegrityError(message, code="chunk_changed", retryable=True)
             state.etag = state.etag or strong
             state.size_bytes = total if state.size_bytes is None else state.size_bytes
 
@@ -422,7 +496,7 @@ class Downloader:
         size_bytes = state.size_bytes
         if size_bytes is None:
             message = "neither the catalogue nor the answer tells the chunk's size"
-            raise ProtocolError(message, code="protocol")
+            raise ProtocolError(message, code="protocol", retryable=True)
         digest = hashlib.sha256() if state.chunk.sha256 is not None else None
         buffer = SegmentBuffer(size_bytes)
         try:
@@ -433,8 +507,25 @@ class Downloader:
         _sealed(buffer)
         if digest is not None and digest.hexdigest() != state.chunk.sha256:
             message = f"its SHA-256 is {digest.hexdigest()}, not {state.chunk.sha256}"
+            message += self.start_of(state.chunk, buffer)
             raise IntegrityError(message, code="chunk_integrity", retryable=True)
         return buffer
+
+    def start_of(self, chunk: ChunkRecord, buffer: SegmentBuffer) -> str:
+        """The start of a chunk, to end an error's detail with; nothing if it is that of a zip.
+
+        Args:
+            chunk: The chunk.
+            buffer: Sealed; begins with the chunk's first byte.
+        """
+        return self._ending(buffer.tobytes(0, min(len(buffer), _SHOWN_BYTES)), self._address(chunk))
+
+    def _start_of(self, answer: Answer) -> str:
+        """The same for an answer with status 200, which may be an error page."""
+        return self._ending(answer.start(_SHOWN_BYTES), answer.url) if answer.status == _OK else ""
+
+    def _ending(self, start: bytes, url: str) -> str:
+        return "" if not start or start.startswith(b"PK") else f"; it starts with: {self._http.clean(start, url)}"
 
     def _write(self, buffer: SegmentBuffer, answer: Answer, also: Callable[[bytes], object] | None = None) -> None:
         """Append a body; what was written stays when the connection breaks."""

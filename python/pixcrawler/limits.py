@@ -26,8 +26,8 @@ class Limits:
         scan_pixels: Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
         png_chunks: Chunks that make the picture of one PNG; others are skipped unread and do not count.
         chunk_bytes: Bytes of one chunk.
-        json_bytes: Bytes of one answer of the API, of which each JSON value counts as 16 at least; all pages of one list
-            may have four times as many.
+        json_bytes: Bytes of one answer of the API, of which each JSON value counts as 16 at least; all pages of one
+            list may have four times as many.
         redirects: Redirects followed for one request.
         error_body_bytes: Bytes read of the body of an error answer.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pixcrawler.dataset import Dataset
@@ -54,7 +55,8 @@ def load_dataset(
         base_url: The API; else ``PIXCRAWLER_BASE_URL``, else that of ``pixcrawler login``, else
             https://api.pixcrawler.com.
         max_workers: Requests at once.
-        timeout: Total time for one request, in seconds.
+        timeout: Total time for one request, in seconds; one that breaks off is resumed. One that brings nothing for
+            30 s, or less than 30 kB in 30 s, is ended before.
         verify_ssl: Check the server's certificate.
         image_size: (height, width) in pixels of every image, or an int for a square. None leaves each image its own
             size.
@@ -67,9 +69,9 @@ def load_dataset(
             pixels.
         on_error: "raise" at the first bad sample, or "skip" it and record it in ``dataset.failures``. Or a function:
             it is called once for each :class:`Failure`, in order, in the thread that iterates, and returns "skip" or
-            "raise"; what it raises itself ends the pass. An image of another size than its batch, and a refused key,
-            raise whatever it says. Unless it is "raise", a chunk of a folder that cannot be opened is a failure with
-            ``member`` None, and ``len(dataset)`` counts the samples of the others.
+            "raise"; what it raises itself ends the pass. An image of another size than its batch, a refused key and a
+            server that is down raise whatever it says. Unless it is "raise", a chunk of a folder that cannot be opened
+            is a failure with ``member`` None, and ``len(dataset)`` counts the samples of the others.
         max_failures: Samples that may be skipped in one pass: a count, or a fraction below 1 of ``len(dataset)``. A
             chunk that cannot be opened counts as the samples that the catalogue gives it, or as one.
         on_truncated: "fail" or "keep" JPEGs that end too early. Those kept are recorded in ``dataset.kept``.
@@ -85,7 +87,7 @@ def load_dataset(
         The dataset.
 
     Raises:
-        ValueError, TypeError: An argument is out of its range.
+        ValueError, TypeError: An argument is out of its range, or ``job_id`` is an address (``file://...``).
         AuthenticationError: The key is missing or wrong.
         NotFoundError: There is no such job or path.
         JobNotCompleteError: The job has no finished dataset yet; see its ``.status`` and ``.progress``.
@@ -109,7 +111,8 @@ def load_dataset(
     )
     source: Source
     if is_local(job_id):
-        source = open_local(job_id, options.limits, skips=options.skips)
+        # Of a folder the other zips are delivered; of one zip alone nothing is.
+        source = open_local(job_id, options.limits, skips=options.skips and Path(job_id).is_dir())
     else:
         from pixcrawler.client import PixCrawlerClient
         from pixcrawler.sources.api import ApiSource

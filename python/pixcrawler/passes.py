@@ -116,6 +116,8 @@ class Pass:
         self._pid = os.getpid()
         self._lock = RunLock()
         self._decoder = decoder_for(options, image_size, threads)
+        # Its requests are counted, and end, with this pass.
+        self._source = source = source.for_run()
         budget = ByteBudget(
             _accounted_bytes(options) - working_bytes(options) - kept_bytes(options),
             _SEGMENTS_A_WORKER * options.max_workers if source.is_remote else _LOCAL_SEGMENTS,
@@ -184,7 +186,8 @@ class Pass:
 
     def stats(self) -> Stats:
         """Where the time went so far."""
-        return self.clock.read(self._decoder.stats(), self._prefetcher.bytes_fetched, self._threads)
+        fetched = self._prefetcher.bytes_fetched
+        return self.clock.read(self._decoder.stats(), fetched, self._threads, self._source.stats())
 
     def close(self, join_s: float = _JOIN_S) -> None:
         """End the pass: its threads stop, its memory is let go. May be called again."""
@@ -192,6 +195,7 @@ class Pass:
         if os.getpid() != self._pid:
             return
         self._lock.close()
+        self._source.interrupt()
         self._decoder.stop()
         deadline = time.monotonic() + join_s
         for thread in (*self._prefetcher.threads, *self._ahead.threads):

@@ -17,12 +17,16 @@ from pixcrawler.schedule import OpenedChunk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import TypeAlias
 
     import numpy as np
     from numpy.typing import NDArray
 
     from pixcrawler._native import Buffer, Decoder, Item
     from pixcrawler.sources import Source
+
+    # A range of a chunk, and which of the samples asked for lie in it.
+    _Group: TypeAlias = tuple[tuple[OpenedChunk, int, int], list[int]]
 
 __all__ = ["Located", "RandomAccess"]
 
@@ -227,12 +231,22 @@ class RandomAccess:
         groups = _coalesce(samples, missing, one_by_one=self._source.is_loose)
         if len(groups) == 1:
             fetched = [self._read(*groups[0][0])]
+        elif groups:
+            fetched = self._read_all(groups)
         else:
-            fetched = list(self._pool().map(lambda group: self._read(*group[0]), groups)) if groups else []
+            fetched = []
         for (_, positions), one in zip(groups, fetched, strict=True):
             for position in positions:
                 found[position] = one
         return [one if one is not None else _missing(sample) for sample, one in zip(samples, found, strict=True)]
+
+    def _read_all(self, groups: Sequence[_Group]) -> list[_Range | PixCrawlerError]:
+        try:
+            return list(self._pool().map(lambda group: self._read(*group[0]), groups))
+        except BaseException:
+            # Ctrl-C: the interpreter would wait for these threads when it exits.
+            self._source.interrupt()
+            raise
 
     def _read(self, opened: OpenedChunk, start: int, stop: int) -> _Range | PixCrawlerError:
         try:
@@ -292,13 +306,13 @@ def _coalesce(
     positions: Sequence[int],
     *,
     one_by_one: bool,
-) -> list[tuple[tuple[OpenedChunk, int, int], list[int]]]:
+) -> list[_Group]:
     """Ranges that hold the samples at these positions: neighbours in a chunk share one, unless each can fail alone."""
     placed = []
     for position in positions:
         sample = samples[position]
         placed.append((sample.opened.chunk.index, *sample.opened.directory.extent(sample.index), position))
-    groups: list[tuple[tuple[OpenedChunk, int, int], list[int]]] = []
+    groups: list[_Group] = []
     for number, start, stop, position in sorted(placed):
         if groups and not one_by_one:
             (opened, first, last), members = groups[-1]

@@ -29,6 +29,8 @@ class Stats:
         failures: Samples left out.
         kept: Images delivered though they end too early (``on_truncated="keep"``).
         bytes_fetched: Bytes read from the server or the disk.
+        requests: Requests sent for chunks' bytes, those that failed included; 0 for a local path.
+        retries: Those of them that came after a failed one for the same bytes.
         elapsed_s: From the start of the pass to its end, or to now.
         first_batch_s: From the start to the first batch or image; None before it.
         wait_network_s: Time in which decoding waited for bytes.
@@ -46,6 +48,8 @@ class Stats:
     failures: int = 0
     kept: int = 0
     bytes_fetched: int = 0
+    requests: int = 0
+    retries: int = 0
     elapsed_s: float = 0.0
     first_batch_s: float | None = None
     wait_network_s: float = 0.0
@@ -113,13 +117,15 @@ class PassClock:
         if self.ended is None:
             self.ended = time.perf_counter()
 
-    def read(self, decoder: DecoderStats, bytes_fetched: int, threads: int) -> Stats:
-        """The figures, with those of the native decoder."""
+    def read(self, decoder: DecoderStats, bytes_fetched: int, threads: int, source: Mapping[str, int]) -> Stats:
+        """The figures, with those of the native decoder and of the source."""
         return Stats(
             images=self.images,
             failures=self.failures,
             kept=self.kept,
             bytes_fetched=bytes_fetched,
+            requests=source.get("requests", 0),
+            retries=source.get("retries", 0),
             elapsed_s=(time.perf_counter() if self.ended is None else self.ended) - self.started,
             first_batch_s=None if self.first_batch is None else self.first_batch - self.started,
             wait_network_s=self.wait_network_s,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,9 +18,8 @@ from pixcrawler.exceptions import AuthenticationError, DecompressionError, PixCr
 from pixcrawler.limits import Limits
 from pixcrawler.options import Options
 from pixcrawler.passes import Pass, PassIterator, kept_bytes
-from pixcrawler.records import ChunkRecord, DatasetInfo
 from pixcrawler.repair import Repairer, RepairReport, check_folder
-from pixcrawler.sources.local import FolderSource, ZipSource, is_local, zips_at
+from pixcrawler.sources.local import is_local, open_local
 
 if TYPE_CHECKING:
     import os
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
 
     from pixcrawler._native import Buffer, ImageInfo
     from pixcrawler.decode_ahead import Piece
+    from pixcrawler.records import ChunkRecord
     from pixcrawler.schedule import Sample
     from pixcrawler.sources import OpenChunk, Source
 
@@ -227,9 +226,7 @@ def verify_dataset(
         check_folder(folder)
     source: Source
     if is_local(job_id):
-        place = Path(job_id)
-        zips = zips_at(place)
-        source = _Zips(place, zips, options.limits) if zips else FolderSource(place, options.limits)
+        source = open_local(job_id, options.limits, skips=True)
     else:
         from pixcrawler.client import PixCrawlerClient
         from pixcrawler.sources.api import ApiSource
@@ -446,72 +443,19 @@ class _Watched:
         """As the source."""
         return self._source.read(self.own(chunk), start, stop)
 
+    def for_run(self) -> _Watched:
+        """Itself, over the source for one pass."""
+        self._source = self._source.for_run()
+        return self
+
+    def stats(self) -> Mapping[str, int]:
+        """As the source."""
+        return self._source.stats()
+
+    def interrupt(self) -> None:
+        """As the source."""
+        self._source.interrupt()
+
     def close(self) -> None:
         """As the source."""
         self._source.close()
-
-
-class _Zips:
-    """Zip files, each a chunk that can be broken alone; no file stays open.
-
-    Args:
-        path: The zip, or the folder that holds the zips.
-        files: The zips, in order.
-        limits: Bounds on untrusted input.
-    """
-
-    is_remote = False
-    is_loose = False
-
-    def __init__(self, path: Path, files: Sequence[Path], limits: Limits) -> None:
-        self._opened: list[ZipSource | PixCrawlerError] = []
-        chunks = []
-        for index, file in enumerate(files):
-            chunk = ChunkRecord(file.name, index, str(file))
-            try:
-                source = ZipSource(path, [file], limits)
-            except PixCrawlerError as exc:
-                self._opened.append(exc)
-                chunks.append(replace(chunk, size_bytes=_size_of(file)))
-            else:
-                source.close()
-                self._opened.append(source)
-                chunks.append(replace(source.chunks[0], index=index))
-        self.chunks = tuple(chunks)
-        self.info = DatasetInfo(
-            job_id=str(path),
-            name=path.name,
-            num_chunks=len(chunks),
-            num_images=sum(chunk.num_images or 0 for chunk in chunks),
-        )
-
-    def _source(self, chunk: ChunkRecord) -> ZipSource:
-        opened = self._opened[chunk.index]
-        if isinstance(opened, PixCrawlerError):
-            raise copy(opened)
-        return opened
-
-    def open(self, chunk: ChunkRecord) -> OpenChunk:
-        """The members of a chunk and their labels."""
-        source = self._source(chunk)
-        return source.open(source.chunks[0])
-
-    def open_whole(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
-        """The same, and all bytes of the chunk."""
-        return self.open(chunk), self.read(chunk, 0, chunk.size_bytes or 0)
-
-    def read(self, chunk: ChunkRecord, start: int, stop: int) -> Buffer:
-        """The bytes [start, stop) of a chunk."""
-        source = self._source(chunk)
-        with closing(source):
-            return source.read(source.chunks[0], start, stop)
-
-    def close(self) -> None:
-        """Nothing stays open between reads."""
-
-
-def _size_of(file: Path) -> int | None:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return None

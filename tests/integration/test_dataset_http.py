@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
-import time
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -14,7 +12,6 @@ from PIL import Image
 
 from faulty_server import Fault, FaultyServer, serve_job
 from pixcrawler import (
-    ArchiveError,
     AuthenticationError,
     Dataset,
     DownloadError,
@@ -125,50 +122,6 @@ def test_a_tight_memory_limit_delivers_everything(
         assert sum(1 for _ in dataset) == 24
 
 
-def test_cuts_resets_and_refusals_change_nothing(
-    server: FaultyServer, clean: np.ndarray, chunks: dict[str, bytes]
-) -> None:
-    for chunk, data in chunks.items():
-        server.fail(
-            path_of(server, chunk),
-            Fault(status=503),
-            Fault(cut_after=100),
-            Fault(content_range=f"bytes 5-9/{len(data)}"),
-            Fault(cut_after=20_000, reset=True),
-            Fault(cut_after=-1),
-            Fault(status=429, headers={"Retry-After": "0"}),
-        )
-    with open_job(server) as dataset:
-        assert np.array_equal(all_of(dataset)[0], clean)
-
-
-def test_a_bit_flipped_on_the_way_is_fetched_again(
-    server: FaultyServer, clean: np.ndarray, chunks: dict[str, bytes]
-) -> None:
-    # The tail first, then the segments: one of their answers flips a bit in the middle of an image.
-    server.fail(path_of(server, "c1"), Fault(), Fault(corrupt_at=len(chunks["c1"]) // 2))
-    with open_job(server) as dataset:
-        assert np.array_equal(all_of(dataset)[0], clean)
-        assert not dataset.failures
-
-
-def test_a_bit_that_stays_flipped_is_an_error_of_that_image(
-    server: FaultyServer, clean: np.ndarray, chunks: dict[str, bytes]
-) -> None:
-    server.always[path_of(server, "c1")] = Fault(corrupt_at=len(chunks["c1"]) // 2)
-    with open_job(server) as dataset, pytest.raises(ArchiveError) as caught:
-        all_of(dataset)
-    assert caught.value.code == "crc"
-    assert caught.value.chunk_id == "c1"
-    assert caught.value.member is not None
-    with open_job(server, on_error="skip") as dataset, pytest.warns(UserWarning, match="1 of 24"):
-        images, _ = all_of(dataset)
-    (failure,) = dataset.failures
-    assert (failure.chunk_id, failure.code) == ("c1", "crc")
-    missing = int(failure.member.split("/")[1][:3]) + 8 if failure.member else -1
-    assert np.array_equal(images, np.delete(clean, missing, axis=0))
-
-
 def test_a_chunk_that_cannot_be_had_is_one_failure_of_all_its_images(server: FaultyServer, clean: np.ndarray) -> None:
     server.always[path_of(server, "c1")] = Fault(status=404)
     with open_job(server) as dataset, pytest.raises(DownloadError) as caught:
@@ -237,28 +190,6 @@ def test_the_first_batch_comes_before_all_else(photos: list[Path], clean: np.nda
         asked = [text for text in server.ranges(path)[1:] if text]
         stop = int(asked[0].split("-")[1]) + 1
         assert first_bytes < stop < first_bytes + 6 * 200, "the first request ends with the first batch"
-
-
-def test_a_stalled_download_ends_with_the_iterator(server: FaultyServer) -> None:
-    for chunk in ("c0", "c1", "c2"):
-        server.always[path_of(server, chunk)] = Fault(stall_after=2000)
-    dataset = open_job(server)
-    iterator = dataset.iter_batches(4, image_size=48)
-    done = threading.Event()
-
-    def consume() -> None:
-        with pytest.raises(RuntimeError, match="closed"):
-            next(iterator)
-        done.set()
-
-    thread = threading.Thread(target=consume)
-    thread.start()
-    time.sleep(0.3)
-    began = time.monotonic()
-    dataset.close()
-    assert done.wait(3)
-    assert time.monotonic() - began < 2.5
-    thread.join()
 
 
 def test_images_of_several_sizes_need_a_size(photos: list[Path]) -> None:

@@ -9,7 +9,6 @@ import json
 import os
 import pickle
 import random
-import socket
 import ssl
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from faulty_server import Fault, FaultyServer, serve_job
 from pixcrawler._retry import Clock
 from pixcrawler.client import PixCrawlerClient
 from pixcrawler.downloader import RangesUnsupportedError
-from pixcrawler.exceptions import ArchiveError, JobNotCompleteError, NetworkError
+from pixcrawler.exceptions import ArchiveError, JobNotCompleteError
 from pixcrawler.sources.api import ApiSource
 
 if TYPE_CHECKING:
@@ -52,33 +51,6 @@ def make_zip(members: dict[str, bytes], *, comment: bytes = b"") -> bytes:
             archive.writestr(name, data)
         archive.comment = comment
     return out.getvalue()
-
-
-def test_nothing_listens() -> None:
-    with socket.socket() as placeholder:
-        placeholder.bind(("127.0.0.1", 0))
-        port = placeholder.getsockname()[1]
-    waits: list[float] = []
-    clock = Clock(chance=lambda: 0.5, sleep=lambda seconds, _cancelled: waits.append(seconds))
-    with (
-        PixCrawlerClient(KEY, f"http://127.0.0.1:{port}", clock=clock) as client,
-        pytest.raises(NetworkError) as caught,
-    ):
-        client.get_job("j")
-    assert (caught.value.code, caught.value.retryable) == ("connection", True)
-    assert isinstance(caught.value, ConnectionError)
-    assert waits == [0.25, 0.5, 1.0]
-
-
-def test_a_name_that_does_not_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", fail)
-    with PixCrawlerClient(KEY, "http://no-such-host.invalid", clock=NO_WAIT) as client:
-        with pytest.raises(NetworkError, match="not known") as caught:
-            client.get_job("j")
-        assert caught.value.code == "connection"
 
 
 @pytest.fixture
@@ -121,19 +93,6 @@ def test_ranges_over_tls(tls_server: tuple[str, Path], tls_state: FaultyServer) 
         assert fetch(client, 5, 6) == data[5:6]
     assert tls_state.ranges("/data/c0.zip")[1:3] == ["bytes=1-999999", "bytes=70001-999999"]
     assert len({seen.connection for seen in tls_state.seen}) == 2, "a new one after the cut alone"
-
-
-@pytest.mark.parametrize("end", ["close", "surplus"])
-def test_a_connection_that_cannot_serve_again_is_not_kept(server: FaultyServer, end: str) -> None:
-    data = random.Random(5).randbytes(300_000)
-    serve_job(server, "j", {"c0": data})
-    spoilt = Fault(headers={"Connection": "close"}) if end == "close" else Fault(extra=b"HTTP/1.1 200 OK")
-    with connect(server) as client:
-        server.fail("/data/c0.zip", spoilt)
-        assert fetch(client, 0, 200_000) == data[:200_000]
-        assert fetch(client, 5, 15) == data[5:15]
-    assert len({seen.connection for seen in server.seen if seen.target == "/data/c0.zip"}) == 2
-    assert client.downloader("j").stats()["retries"] == 0
 
 
 def test_a_user_name_in_an_address_goes_before_the_key(server: FaultyServer) -> None:

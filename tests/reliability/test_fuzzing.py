@@ -25,7 +25,7 @@ from pixcrawler.exceptions import ArchiveError, PixCrawlerError, ProtocolError
 from pixcrawler.records import ChunkRecord, Job
 from pixcrawler.sources import SampleLabel
 from pixcrawler.sources.labels import parse_metadata
-from raw_server import RawServer
+from raw_server import CLOSE, RawServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,17 @@ def bounded(share: int) -> settings:
     return settings(derandomize=True, max_examples=count, deadline=None, suppress_health_check=health)
 
 
+class OneAnswer(RawServer):
+    """Answers every request with the same bytes, and hangs up."""
+
+    def __init__(self) -> None:
+        self.answer = b""
+        super().__init__(lambda _head, _number: (self.answer, CLOSE))
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[RawServer]:
-    with RawServer() as running:
+def server() -> Iterator[OneAnswer]:
+    with OneAnswer() as running:
         yield running
 
 
@@ -149,7 +157,7 @@ def check_printable(error: PixCrawlerError, code: str | None = None) -> None:
 @example(answer=b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n")
 @example(answer=b"HTTP/1.1 302 Found\r\nLocation: http://h:99999/\r\n\r\n")
 @bounded(4)
-def test_U02_answers(server: RawServer, answer: bytes) -> None:
+def test_U02_answers(server: OneAnswer, answer: bytes) -> None:
     server.answer = answer
     chunk = ChunkRecord(id="c", index=0, url=f"{server.url}/c.zip", size_bytes=8)
     unknown = ChunkRecord(id="u", index=1, url=f"{server.url}/u.zip")

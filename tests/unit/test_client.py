@@ -164,8 +164,8 @@ def test_addresses_of_chunks(url: str, expected: str) -> None:
         (451, NetworkError, "refused", 1),
         (500, NetworkError, "server_error", 4),
         (503, NetworkError, "server_error", 4),
-        (204, ProtocolError, "protocol", 1),
-        (304, ProtocolError, "protocol", 1),
+        (204, ProtocolError, "protocol", 4),
+        (304, ProtocolError, "protocol", 4),
     ],
 )
 def test_statuses(status: int, kind: type[PixCrawlerError], code: str, requests: int) -> None:

@@ -77,20 +77,21 @@ DECODER: DecoderStats = {
 
 def test_a_clock_that_is_read_while_it_runs_and_after() -> None:
     clock = PassClock()
-    before = clock.read(DECODER, 17, 3)
+    before = clock.read(DECODER, 17, 3, {})
     assert (before.images, before.first_batch_s) == (0, None)
     time.sleep(0.002)
     clock.deliver(4)
-    first = clock.read(DECODER, 17, 3)
+    first = clock.read(DECODER, 17, 3, {})
     clock.deliver(5)
     clock.failures += 2
     clock.end()
-    after = clock.read(DECODER, 18, 3)
+    after = clock.read(DECODER, 18, 3, {"requests": 5, "retries": 1})
     assert (after.images, after.failures, after.bytes_fetched, after.threads) == (9, 2, 18, 3)
+    assert (after.requests, after.retries) == (5, 1)
     assert (after.inflate_s, after.decode_s, after.resize_s) == (1, 2, 3)
     assert first.first_batch_s == after.first_batch_s
     assert first.first_batch_s is not None
     assert 0.002 <= first.first_batch_s <= first.elapsed_s <= after.elapsed_s
     # The end is the first one that is noted.
     clock.end()
-    assert clock.read(DECODER, 18, 3) == after
+    assert clock.read(DECODER, 18, 3, {"requests": 5, "retries": 1}) == after

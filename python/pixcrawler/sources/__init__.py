@@ -48,6 +48,9 @@ class Source(Protocol):
     is_loose: bool
     """Whether each member is a file of its own, which can fail alone."""
 
+    def for_run(self) -> Source:
+        """The same source for one pass: it counts, gives up and is interrupted for itself."""
+
     def open(self, chunk: ChunkRecord) -> OpenChunk:
         """The members of a chunk and their labels.
 
@@ -65,6 +68,12 @@ class Source(Protocol):
         Raises:
             PixCrawlerError: They cannot be had.
         """
+
+    def stats(self) -> Mapping[str, int]:
+        """What it asked a server for: ``requests``, ``retries``, ``bytes``; empty for a local source."""
+
+    def interrupt(self) -> None:
+        """End the reads that are under way in other threads; a pass's own source serves no later ones."""
 
     def close(self) -> None:
         """Let go of connections and files, and end reads that are under way. May be called again."""

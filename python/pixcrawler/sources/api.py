@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+from copy import copy
 from typing import TYPE_CHECKING
 
 from pixcrawler._constants import TAIL_BYTES
-from pixcrawler.exceptions import JobNotCompleteError, PixCrawlerError, ProtocolError
+from pixcrawler.exceptions import ArchiveError, JobNotCompleteError, PixCrawlerError, ProtocolError
 from pixcrawler.records import DatasetInfo
 from pixcrawler.sources import OpenChunk
 from pixcrawler.sources.directory import read_directory
@@ -57,21 +59,35 @@ class ApiSource:
                 client.close()
             raise
         self.info: DatasetInfo = _info(job, self.chunks)
-        self._downloader: Downloader = client.downloader(self.info.job_id)
+        self._start()
+
+    def _start(self) -> None:
+        self._downloader: Downloader = self._client.downloader(self.info.job_id)
+        self._runs: weakref.WeakSet[Downloader] = weakref.WeakSet()
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the downloader."""
+        """All but the downloaders."""
         state = self.__dict__.copy()
-        del state["_downloader"]
+        del state["_downloader"], state["_runs"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make a downloader; no request is sent."""
         self.__dict__.update(state)
-        self._downloader = self._client.downloader(self.info.job_id)
+        self._start()
+
+    def for_run(self) -> ApiSource:
+        """The same source for one pass."""
+        run = copy(self)
+        downloader = self._downloader.for_run()
+        self._runs.add(downloader)
+        vars(run).update(_downloader=downloader, _owns_client=False, _runs=weakref.WeakSet())
+        return run
 
     def open(self, chunk: ChunkRecord) -> OpenChunk:
         """Read a chunk's directory and labels, by one to three requests.
+
+        What cannot be read as a zip is fetched once more: most likely it was damaged on the way.
 
         Args:
             chunk: One of :attr:`chunks`.
@@ -81,6 +97,12 @@ class ApiSource:
             ArchiveError, LimitError: The directory is not to be trusted.
             PixCrawlerError: As :meth:`pixcrawler.downloader.Downloader.fetch_range`.
         """
+        try:
+            return self._open_tail(chunk)
+        except ArchiveError:
+            return self._open_tail(chunk)
+
+    def _open_tail(self, chunk: ChunkRecord) -> OpenChunk:
         tail = self._downloader.fetch_tail(chunk)
 
         def read(start: int, stop: int) -> tuple[Buffer, int]:
@@ -107,6 +129,15 @@ class ApiSource:
             ArchiveError, LimitError: The directory is not to be trusted.
             PixCrawlerError: As :meth:`pixcrawler.downloader.Downloader.fetch_whole`.
         """
+        try:
+            return self._open_fetched(chunk)
+        except ArchiveError:
+            if chunk.sha256 is not None:
+                # These are the bytes that the catalogue promises.
+                raise
+            return self._open_fetched(chunk)
+
+    def _open_fetched(self, chunk: ChunkRecord) -> tuple[OpenChunk, Buffer]:
         buffer = self._downloader.fetch_whole(chunk)
         return self._open(chunk, buffer, len(buffer), lambda _start, _stop: (buffer, 0)), buffer
 
@@ -128,9 +159,16 @@ class ApiSource:
         """Counters since construction: requests, retries, bytes."""
         return self._downloader.stats()
 
+    def interrupt(self) -> None:
+        """End the calls that are under way, within a second; a pass's source serves no later ones."""
+        self._downloader.interrupt()
+
     def close(self) -> None:
         """End all calls under way, within a second, and close the client if it is the source's own."""
-        ended = self._downloader.close()
+        downloaders = (self._downloader, *self._runs)
+        for downloader in downloaders:
+            downloader.cancel()
+        ended = all(downloader.close() for downloader in downloaders)
         # Closing a connection under a thread that reads from it could hand its descriptor to somebody else's file.
         if self._owns_client and ended:
             self._client.close()
@@ -162,6 +200,10 @@ class ApiSource:
             directory = read_directory(tail, size_bytes, read_bytes, limits, chunk_id=chunk.id)
             return OpenChunk(directory, read_labels(directory, read))
         except PixCrawlerError as error:
+            if error.code == "not_a_zip" and len(end) == size_bytes:
+                error.detail += self._downloader.start_of(chunk, end)
+                # A login page, for example, of which the next answer may be free.
+                error.retryable = chunk.sha256 is None
             raise error.with_place(chunk_id=chunk.id) from error.__cause__
 
 

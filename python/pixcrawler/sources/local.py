@@ -7,6 +7,7 @@ signal.
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections import Counter
 from copy import copy
@@ -33,14 +34,26 @@ if TYPE_CHECKING:
 
 __all__ = ["FolderSource", "ZipSource", "is_local", "open_local", "zips_at"]
 
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
 _TAIL_BYTES = 1 << 16
 _FOLDER_CHUNK_IMAGES = 500
 
 
 def is_local(job_id: str | os.PathLike[str]) -> bool:
-    """Whether ``load_dataset``'s first argument is a path: so that a folder never shadows a job, only by its form."""
+    """Whether ``load_dataset``'s first argument is a path: so that a folder never shadows a job, only by its form.
+
+    Raises:
+        ValueError: It is an address, such as ``file:///data/chunk.zip``.
+    """
     if not isinstance(job_id, str):
         return True
+    if _ADDRESS.match(job_id):
+        scheme = job_id.partition(":")[0]
+        message = (
+            f"job_id must be a job's id or a path, not an address ({scheme}://...): pass a file's path as it is, and "
+            "an API's address as base_url"
+        )
+        raise ValueError(message)
     separators = {os.sep, os.altsep, "/"} - {None}
     return job_id.endswith((".zip", ".barecat")) or any(cast("str", separator) in job_id for separator in separators)
 
@@ -51,7 +64,7 @@ def open_local(path: str | os.PathLike[str], limits: Limits, *, skips: bool = Fa
     Args:
         path: A zip file, a folder that holds zip files at its top, or a folder of images.
         limits: Bounds on untrusted input.
-        skips: Leave it to the reader of a folder's chunk to find that it cannot be opened.
+        skips: Leave it to the reader of a chunk to find that it cannot be opened.
 
     Raises:
         NotFoundError: There is nothing at ``path``, or a folder without images.
@@ -59,9 +72,7 @@ def open_local(path: str | os.PathLike[str], limits: Limits, *, skips: bool = Fa
     """
     place = Path(path)
     zips = zips_at(place)
-    if not zips:
-        return FolderSource(place, limits)
-    return ZipSource(place, zips, limits, skips=skips and place.is_dir())
+    return ZipSource(place, zips, limits, skips=skips) if zips else FolderSource(place, limits)
 
 
 def zips_at(place: Path) -> list[Path]:
@@ -229,6 +240,17 @@ class ZipSource:
         """
         return _read(self._file(chunk.index), start, stop, self._files[chunk.index], chunk.id)
 
+    def for_run(self) -> ZipSource:
+        """Itself: a disk is not spared."""
+        return self
+
+    def stats(self) -> Mapping[str, int]:
+        """Nothing: no server is asked."""
+        return {}
+
+    def interrupt(self) -> None:
+        """Nothing: no read waits for long."""
+
     def close(self) -> None:
         """Close the files. A later read opens them again."""
         with self._lock:
@@ -327,6 +349,17 @@ class FolderSource:
             detail = f"{path}: expected {size} bytes as when the folder was listed, got {found}"
             raise IntegrityError(detail, code="file_changed", chunk_id=chunk.id, member=name)
         return _read(file, start, stop, path, chunk.id)
+
+    def for_run(self) -> FolderSource:
+        """Itself: a disk is not spared."""
+        return self
+
+    def stats(self) -> Mapping[str, int]:
+        """Nothing: no server is asked."""
+        return {}
+
+    def interrupt(self) -> None:
+        """Nothing: no read waits for long."""
 
     def close(self) -> None:
         """Nothing stays open between reads."""
