@@ -12,13 +12,14 @@ import struct
 import sys
 import threading
 import time
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from typing_extensions import Self
 
@@ -46,6 +47,7 @@ class Fault:
         extra: Bytes sent after the body, within its coding.
         redirect: Answer 302 to this address.
         corrupt_at: Flip one bit of this byte of the file.
+        raw: Send these bytes instead of an answer, and close the connection.
     """
 
     latency_s: float = 0.0
@@ -64,6 +66,7 @@ class Fault:
     extra: bytes = b""
     redirect: str | None = None
     corrupt_at: int | None = None
+    raw: bytes | None = None
 
     def __str__(self) -> str:
         """Only what is wrong: the name of a test's parameter."""
@@ -94,7 +97,9 @@ class FaultyServer:
         files: Path -> bytes, served with Range and a strong ETag.
         documents: Path -> JSON value, or a function from the query to one.
         seen: All requests so far.
-        always: The fault of all answers for which none is queued, by path; "" for all paths.
+        draw: Asked with path and number of the request for it (from 0) for the fault of an answer for which none is
+            queued.
+        always: The fault of all answers for which none is queued or drawn, by path; "" for all paths.
         signatures: Path -> the ``sig`` that its query must have, else 403.
         etags: Path -> ETag, where it is not made from the content; None for none.
     """
@@ -110,6 +115,8 @@ class FaultyServer:
         self.files: dict[str, bytes] = dict(files or {})
         self.documents: dict[str, Any] = dict(documents or {})
         self.seen: list[Seen] = []
+        self.draw: Callable[[str, int], Fault | None] | None = None
+        self.drawn: Counter[str] = Counter()
         self.always: dict[str, Fault] = {}
         self.signatures: dict[str, str] = {}
         self.etags: dict[str, str | None] = {}
@@ -151,6 +158,10 @@ class FaultyServer:
             queue = self._queues.get(path)
             if queue:
                 return queue.pop(0)
+            drawn = None if self.draw is None else self.draw(path, self.drawn[path])
+            self.drawn[path] += 1
+            if drawn is not None:
+                return drawn
         return self.always.get(path) or self.always.get("") or Fault()
 
     def note(self, seen: Seen) -> None:
@@ -194,7 +205,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, path: str, query: dict[str, list[str]], headers: dict[str, str], fault: Fault) -> None:
         state = self.server_state
         signature = state.signatures.get(path)
-        if fault.redirect is not None:
+        if fault.raw is not None:
+            self.wfile.write(fault.raw)
+            self.close_connection = True
+        elif fault.redirect is not None:
             self._send(302, {"Location": fault.redirect}, b"", fault)
         elif fault.status is not None:
             body = json.dumps({"error": {"message": f"made to fail with {fault.status}"}}).encode()

@@ -19,7 +19,7 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urljoin, urlsplit
 
 import httpcore
 import httpx
@@ -514,7 +514,36 @@ def _redirect_target(url: str, location: str) -> str:
     return target
 
 
-_EXCEPTIONS = (
+class _ProxyError(Exception):
+    """The environment's proxy cannot be used. Internal: it becomes a NetworkError."""
+
+
+def _proxy_parts(proxy: str) -> SplitResult:
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        is_address = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_address, parts = False, urlsplit("")
+    if not is_address or parts.scheme not in {"http", "https", "socks5", "socks5h"}:
+        # It may hold a password: not shown.
+        message = "http_proxy, https_proxy or all_proxy is no address of an HTTP or SOCKS 5 proxy"
+        raise _ProxyError(message)
+    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
+        message = "http_proxy, https_proxy or all_proxy names a SOCKS proxy: that needs `pip install socksio`"
+        raise _ProxyError(message)
+    return parts
+
+
+# Exceptions of this package that never leave it: what they mean, and the code that they become.
+_OWN: dict[type[Exception], tuple[str, str]] = {
+    _ProxyError: ("", "proxy"),
+    _network.CancelledError: ("", "closed"),
+    _network.OutOfTimeError: ("the request's total time is over", "timeout"),
+    _network.TooSlowError: ("it trickles", "timeout"),
+    _network.PrivateAddressError: ("", "private_host"),
+}
+_EXCEPTIONS: tuple[type[Exception], ...] = (
+    *_OWN,
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.StreamError,
@@ -524,10 +553,6 @@ _EXCEPTIONS = (
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
     httpcore.ConnectionNotAvailable,
-    _network.CancelledError,
-    _network.OutOfTimeError,
-    _network.TooSlowError,
-    _network.PrivateAddressError,
     _tls.CertificatesError,
     ssl.SSLError,
 )
@@ -543,14 +568,10 @@ def _raise_mapped(exc: Exception, url: str) -> NoReturn:
     text = _QUOTED.sub("", str(exc)) if isinstance(exc, httpx.ProtocolError | httpcore.ProtocolError) else str(exc)
     reason = escape(text, limit=_ERROR_TEXT_CHARACTERS) or type(exc).__name__
     error: NetworkError
-    if isinstance(exc, _network.CancelledError):
-        error = NetworkError(place, code="closed")
-    elif isinstance(exc, _network.OutOfTimeError):
-        error = NetworkError(f"{place}: the request's total time is over", code="timeout", retryable=True)
-    elif isinstance(exc, _network.TooSlowError):
-        error = NetworkError(f"{place}: it trickles: {reason}", code="timeout", retryable=True)
-    elif isinstance(exc, _network.PrivateAddressError):
-        error = NetworkError(place, code="private_host")
+    if type(exc) in _OWN:
+        text, code = _OWN[type(exc)]
+        detail = ": ".join(part for part in (place, text, str(exc)) if part)
+        error = NetworkError(detail, code=code, retryable=code == "timeout")
     elif isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException):
         error = NetworkError(f"{place}: {type(exc).__name__}", code="timeout", retryable=True)
     elif isinstance(exc, _tls.CertificatesError):
@@ -603,10 +624,6 @@ def _target_of(url: str) -> _Target:
     return _Target(target, parsed.host, tuple(headers))
 
 
-def _is_socks(scheme: str) -> bool:
-    return scheme in {"socks5", "socks5h"} and importlib.util.find_spec("socksio") is not None
-
-
 class _Pools:
     """Pools of connections: one for direct ones, one for each proxy that the environment names."""
 
@@ -647,17 +664,9 @@ class _Pools:
     def _make_pool(self, proxy: str | None) -> httpcore.ConnectionPool:
         if proxy is None:
             return DirectPool(_network.Backend(self._guard), self._make_ssl_context, self._max_connections)
-        try:
-            parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-            user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-            address = httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user)
-            is_usable = bool(parts.hostname) and (parts.scheme in _PORTS or _is_socks(parts.scheme))
-        except ValueError:
-            is_usable = False
-        if not is_usable:
-            # Nothing of it is shown: it may hold a password anywhere.
-            message = "the environment names a proxy that is not an http, https or (with httpx[socks]) socks5 address"
-            raise NetworkError(message, code="bad_url")
+        parts = _proxy_parts(proxy)
+        user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+        address = httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user)
         return httpcore.ConnectionPool(
             ssl_context=self._make_ssl_context(),
             max_connections=None,

@@ -223,7 +223,11 @@ class PixCrawlerClient:
         Args:
             chunk: As the API gave it; an address without a host is taken relative to the base URL.
         """
-        parts = urlsplit(chunk.url)
+        try:
+            parts = urlsplit(chunk.url)
+        except ValueError:
+            # Whoever asks for it finds what is wrong with it.
+            return SecretText(chunk.url)
         is_absolute = parts.scheme or parts.netloc
         return SecretText(chunk.url if is_absolute else f"{self.base_url}/{chunk.url.lstrip('/')}")
 

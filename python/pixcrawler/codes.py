@@ -93,6 +93,11 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
         "A public API points to a private address.",
         "Pass allow_private_hosts=True if the API is trusted and this is meant.",
     ),
+    "proxy": CodeEntry(
+        "NetworkError",
+        "The proxy that the environment names cannot be used.",
+        "Correct http_proxy, https_proxy or all_proxy, or name the host in no_proxy.",
+    ),
     "bad_url": CodeEntry("NetworkError", "The address cannot be used.", "Use an http or https address."),
     "closed": CodeEntry("NetworkError", "The download was cancelled.", "Open the dataset again."),
     "server_down": CodeEntry(

@@ -16,10 +16,15 @@ __all__ = ["info"]
 @as_json_option
 def info(*, target: str, api_key: str | None, base_url: str | None, as_json: bool) -> None:
     """Show what is known of a job, or of a local folder or zip, without reading its images."""
-    from pixcrawler import load_dataset
+    from pixcrawler import PixCrawlerError, load_dataset
 
-    with load_dataset(target, **given(api_key=api_key, base_url=base_url)) as dataset:
-        found = dataset.info
+    try:
+        with load_dataset(target, **given(api_key=api_key, base_url=base_url)) as dataset:
+            found = dataset.info
+    except PixCrawlerError:
+        raise
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     if as_json:
         print_json(found)
         return
