@@ -1,7 +1,8 @@
 """Sockets: reads that can be cancelled, requests that end on time, and addresses that may be connected to.
 
 httpcore's own backend leaves a blocked read to its timeout, here up to 30 s, and knows no bound for a whole request: a
-server that sends one header byte at a time holds a thread for hours. The backend here wakes four times a second.
+server that sends one header byte at a time holds a thread for hours. The backend here wakes four times a second, while
+it connects and shakes hands as well; only the system's resolver cannot be interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import ipaddress
 import logging
 import os
+import select
 import socket
 import threading
 import time
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 
-from pixcrawler._constants import READ_BYTES, SLOW_BYTES, SLOW_TIME_S, WAKE_S
+from pixcrawler._constants import CONNECT_TIMEOUT_S, READ_BYTES, SLOW_BYTES, SLOW_TIME_S, WAKE_S
 
 if TYPE_CHECKING:
     import ssl
@@ -145,6 +147,120 @@ def watched(parts: Iterable[bytes]) -> Iterator[bytes]:
         _note_received(len(part))
         yield part
         _time_left(float("inf"))
+
+
+class _Socket(httpcore.NetworkStream):
+    """A connected socket of our own making, with httpcore's exceptions."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    @classmethod
+    def connect(cls, address: str, port: int, timeout: float) -> _Socket:
+        """Connect, in steps.
+
+        Args:
+            address: Numeric.
+            port: The port.
+            timeout: Seconds.
+        """
+        limit_s = time.monotonic() + timeout
+        try:
+            family, kind, protocol, _, where = socket.getaddrinfo(
+                address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )[0]
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(0)
+                with contextlib.suppress(BlockingIOError):
+                    sock.connect(where)
+                _wait_connected(sock, limit_s)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            except BaseException:
+                sock.close()
+                raise
+        except OSError as exc:
+            raise httpcore.ConnectError(str(exc)) from exc
+        return cls(sock)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        try:
+            self._sock.settimeout(timeout)
+            return self._sock.recv(max_bytes)
+        except TimeoutError as exc:
+            raise httpcore.ReadTimeout(str(exc)) from exc
+        except OSError as exc:
+            raise httpcore.ReadError(str(exc)) from exc
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        try:
+            self._sock.settimeout(timeout)
+            self._sock.sendall(buffer)
+        except TimeoutError as exc:
+            raise httpcore.WriteTimeout(str(exc)) from exc
+        except OSError as exc:
+            raise httpcore.WriteError(str(exc)) from exc
+
+    def close(self) -> None:
+        self._sock.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> _Socket:
+        limit_s = float("inf") if timeout is None else time.monotonic() + timeout
+        try:
+            sock = ssl_context.wrap_socket(self._sock, server_hostname=server_hostname, do_handshake_on_connect=False)
+            try:
+                _shake_hands(sock, limit_s)
+            except BaseException:
+                sock.close()
+                raise
+        except OSError as exc:
+            self.close()
+            raise httpcore.ConnectError(str(exc)) from exc
+        return _Socket(sock)
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "socket":
+            return self._sock
+        return _is_ready(self._sock, 0, to_write=False) if info == "is_readable" else None
+
+
+def _is_ready(sock: socket.socket, timeout_s: float, *, to_write: bool) -> bool:
+    """Whether a socket can be read from, or written to; a broken or closed one can."""
+    if sock.fileno() < 0:
+        return True
+    if hasattr(select, "poll"):
+        # Unlike select it knows descriptors above 1,024.
+        poll = select.poll()
+        poll.register(sock, select.POLLOUT if to_write else select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+    # Where there is no poll, a connection that fails is an exceptional state.
+    wanted = [sock]
+    return any(select.select(() if to_write else wanted, wanted if to_write else (), wanted, timeout_s))
+
+
+def _wait_connected(sock: socket.socket, limit_s: float) -> None:
+    while not _is_ready(sock, _time_left(limit_s), to_write=True):
+        if time.monotonic() >= limit_s:
+            message = "no connection within the time allowed"
+            raise httpcore.ConnectTimeout(message)
+    error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
+
+
+def _shake_hands(sock: ssl.SSLSocket, limit_s: float) -> None:
+    while True:
+        sock.settimeout(_time_left(limit_s))
+        try:
+            sock.do_handshake()
+        except TimeoutError as exc:
+            if time.monotonic() >= limit_s:
+                message = "no TLS handshake within the time allowed"
+                raise httpcore.ConnectTimeout(message) from exc
+        else:
+            return
 
 
 class Stream(httpcore.NetworkStream):
@@ -346,7 +462,7 @@ class Backend(httpcore.NetworkBackend):
     """
 
     def __init__(self, guard: Guard | None) -> None:
-        self._inner = httpcore.SyncBackend()
+        self._proxies = httpcore.SyncBackend()
         self._guard = guard
 
     def connect_tcp(
@@ -357,16 +473,18 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> Stream:
+        if self._guard is None:
+            # httpcore's own sockets, which do TLS within TLS.
+            _time_left(float("inf"))
+            return Stream(self._proxies.connect_tcp(host, port, timeout, local_address, socket_options))
         try:
-            addresses = [host] if self._guard is None else self._guard.addresses(host, port)
+            addresses = self._guard.addresses(host, port)
         except OSError as exc:
             raise httpcore.ConnectError(str(exc)) from exc
         for last, address in enumerate(addresses, 1 - len(addresses)):
-            # The first step out of time raises; connecting itself is bounded by the timeout of 10 s.
-            _time_left(float("inf"))
             try:
                 # The address that was checked, not the name: it could resolve to another one now.
-                return Stream(self._inner.connect_tcp(address, port, timeout, local_address, socket_options))
+                return Stream(_Socket.connect(address, port, CONNECT_TIMEOUT_S if timeout is None else timeout))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if last == 0:
                     raise

@@ -7,6 +7,7 @@ import math
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -469,6 +470,44 @@ def test_N21_a_download_under_way_ends_within_a_second(server: FaultyServer, fau
     if how == "interrupt":
         assert content(downloader.fetch_range(chunk, START, STOP)) == WANTED
     client.close()
+
+
+@pytest.mark.parametrize("what", ["no-handshake", "no-connection"])
+def test_N21_connecting_ends_within_a_second(server: FaultyServer, what: str) -> None:
+    """A handshake that nobody answers; and a queue of connections that is full, as behind a firewall that drops all."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16 if what == "no-handshake" else 0)
+        address = listener.getsockname()
+        fillers = [socket.socket() for _ in range(0 if what == "no-handshake" else 3)]
+        for filler in fillers:
+            filler.settimeout(0)
+            filler.connect_ex(address)
+        client = PixCrawlerClient("key", server.url)
+        serve_job(server, "j", {"c0": DATA})
+        server.documents["/api/v1/jobs/j"]["chunks"][0]["url"] = f"https://127.0.0.1:{address[1]}/x"
+        (chunk,) = client.iter_chunks("j")
+        downloader = client.downloader("j")
+        caught: list[NetworkError] = []
+
+        def run() -> None:
+            try:
+                downloader.fetch_range(chunk, START, STOP)
+            except NetworkError as error:
+                caught.append(error)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        time.sleep(0.4)
+        assert thread.is_alive()
+        began_s = time.monotonic()
+        assert downloader.close()
+        thread.join(5)
+        assert time.monotonic() - began_s < 1.0
+        assert [error.code for error in caught] == ["closed"]
+        client.close()
+        for filler in fillers:
+            filler.close()
 
 
 def fetch_threads() -> list[threading.Thread]:
