@@ -56,6 +56,7 @@ _LAST_PORT = 65_535
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OK = 200
 _UNAUTHORIZED = 401
+_FROM_BETWEEN = frozenset({204, 205, 304})
 _CONFLICT = 409
 _TOO_MANY_REQUESTS = 429
 _REFUSALS: dict[int, tuple[type[PixCrawlerError], str]] = {
@@ -419,8 +420,8 @@ class Http:
             is_refusal = status in range(400, 500)
             if is_refusal:
                 return NetworkError(detail, code="refused")
-            # A 204 or 304 that nobody asked for comes from something in between, which may be gone the next time.
-            return ProtocolError(detail, code="protocol", retryable=True)
+            # A 204, 205 or 304 that nobody asked for comes from something in between, which may be gone the next time.
+            return ProtocolError(detail, code="protocol", retryable=status in _FROM_BETWEEN)
         retry_after_s = parse_retry_after(answer.headers.get("retry-after"), now_s=time.time())
         if status == _TOO_MANY_REQUESTS:
             return RateLimitError(detail, code="rate_limited", retryable=True, retry_after_s=retry_after_s)

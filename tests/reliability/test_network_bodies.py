@@ -307,12 +307,14 @@ def test_N05_a_damaged_zip_of_unknown_hash_is_fetched_once_more(server: FaultySe
     server.fail(PATH, Fault(corrupt_at=len(data) - 22))
     opened = getattr(source, way)(source.chunks[0])
     assert len((opened if way == "open" else opened[0]).directory) == 1
-    assert len(server.ranges(PATH)) == 2
+    # Of a tail without an end record more is looked at, to say what it is.
+    tails = ["bytes=-65536", None] if way == "open" else [None]
+    assert sum(asked in tails for asked in server.ranges(PATH)) == 2
     server.always[PATH] = Fault(corrupt_at=len(data) - 22)
     with pytest.raises(ArchiveError) as caught:
         getattr(source, way)(source.chunks[0])
     assert caught.value.chunk_id == "c0"
-    assert len(server.ranges(PATH)) == 4, "once more, not for ever"
+    assert sum(asked in tails for asked in server.ranges(PATH)) == 4, "once more, not for ever"
     source.close()
 
 
