@@ -205,7 +205,9 @@ class Examiner:
             status = process.wait(5)
             self._end()
             raise AssertionError(f"O2: the process died, exit status {status}\n{stderr}")
-        assert not stderr, f"O10: {stderr}"
+        if stderr:
+            self._end()
+            raise AssertionError(f"O10: {stderr}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

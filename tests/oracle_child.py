@@ -86,7 +86,7 @@ def find_stale(path: str, options: dict[str, Any]) -> list[str]:
     chosen = {name: value for name, value in options.items() if name in known}
     decoder = make_decoder(**chosen, keep_truncated=options.get("on_truncated") == "keep")
     stale = []
-    with load_dataset(path, on_error="skip") as dataset:
+    with load_dataset(path, on_error="skip", limits=options.get("limits")) as dataset:
         source = dataset._source  # what no public call shows: two decodes of the same bytes
         for chunk in source.chunks:
             try:

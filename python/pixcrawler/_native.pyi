@@ -202,7 +202,10 @@ class Directory:
         """A member's name as it stands in the chunk."""
 
     def extent(self, index: int, /) -> tuple[int, int]:
-        """The bytes [start, stop) of the chunk that hold the member with its headers."""
+        """The bytes [start, stop) of the chunk that hold the member with its headers; one byte if it is refused."""
+
+    def is_refused(self, index: int, /) -> bool:
+        """Whether the directory alone shows that a member must not be read: no other bytes will make it good."""
 
     def find(self, name: str, /) -> int | None:
         """The index of the member of that name, or None."""

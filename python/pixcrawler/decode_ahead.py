@@ -371,6 +371,8 @@ class DecodeAhead:
     def _decode_again(self, sample: Sample, position: int, call: NativeCall, error: ArchiveError) -> object:
         """Fetch a sample's own bytes once more: those that came had another checksum, or no sound structure."""
         opened = sample.segment.opened
+        if opened.directory.is_refused(sample.index):
+            return error
         start, stop = opened.directory.extent(sample.index)
         try:
             buffer = self.source.read(opened.chunk, start, stop)

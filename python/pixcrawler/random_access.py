@@ -215,6 +215,8 @@ class RandomAccess:
         error: ArchiveError,
     ) -> NDArray[np.uint8] | PixCrawlerError:
         """Fetch the bytes once more: those that came do not have the checksum that the directory holds."""
+        if sample.opened.directory.is_refused(sample.index):
+            return error
         start, stop = sample.opened.directory.extent(sample.index)
         self._forget(sample.opened.chunk.index)
         try:

@@ -98,9 +98,9 @@ class Segment:
         self.unassigned = self.undecoded = len(self.samples)
 
     def append(self, index: int, stop: int) -> None:
-        """Add a sample that follows the last."""
+        """Add a sample that follows the last, or lies within the segment."""
         self.samples.append(index)
-        self.stop = stop
+        self.stop = max(self.stop, stop)
         self.unassigned += 1
         self.undecoded += 1
 
@@ -172,7 +172,8 @@ def plan_segments(
             last is not None
             and not one_by_one
             and position != urgent
-            and last.stop <= start <= last.stop + _GAP_BYTES
+            # Members that claim the same bytes are refused, but must not cost a request each.
+            and last.start <= start <= last.stop + _GAP_BYTES
             and stop - last.start <= target
         )
         if fits and last is not None:

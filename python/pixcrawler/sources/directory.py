@@ -47,8 +47,9 @@ def read_directory(
     location = _locate(tail, size_bytes, read, limits)
     start, stop = location.start, location.stop
     offset = size_bytes - len(tail)
-    is_in_tail = start >= min(stop, offset)
-    data = tail[max(start - offset, 0) : max(stop - offset, 0)] if is_in_tail else read(start, stop)
+    data = tail[max(start - offset, 0) : max(stop - offset, 0)]
+    if start < min(stop, offset):
+        data = read(start, stop)
     directory = Directory(data, location, size_bytes, limits)
     if _log.isEnabledFor(logging.DEBUG) and (tolerated := directory.tolerated):
         _log.debug("chunk %s: tolerated %s", escape(chunk_id), "; ".join(tolerated))
@@ -59,7 +60,8 @@ def _locate(tail: bytes, size_bytes: int, read: Callable[[int, int], bytes], lim
     try:
         return Directory.locate(tail, size_bytes, limits)
     except ArchiveError as exc:
-        if exc.code not in {"not_a_zip", "truncated"} or size_bytes <= len(tail):
+        # Zip64 records that begin before the tail leave numbers that are out of bounds.
+        if exc.code not in {"not_a_zip", "truncated", "directory_bounds"} or size_bytes <= len(tail):
             raise
     # The end alone does not tell a cut zip from a web page: the beginning does.
     found = Directory.identify(read(0, min(_HEAD_BYTES, size_bytes)), size_bytes)

@@ -145,6 +145,11 @@ impl Directory {
         Ok((extent.start, extent.end))
     }
 
+    #[pyo3(signature = (index, /))]
+    fn is_refused(&self, index: usize) -> PyResult<bool> {
+        Ok(self.inner.entry(self.check(index)?).fault.is_some())
+    }
+
     #[pyo3(signature = (name, /))]
     fn find(&self, name: &str) -> Option<usize> {
         self.inner.find(name)

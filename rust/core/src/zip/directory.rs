@@ -296,10 +296,15 @@ impl Directory {
     }
 
     /// The bytes of the chunk that hold a member: local header, data, descriptor. Ends at the next member's header or
-    /// the directory, and where these are far, at the most that the local header can reach.
+    /// the directory, and where these are far, at the most that the local header can reach. Of a member that has a fault
+    /// nothing is needed: one byte, so that no range is empty.
     #[must_use]
     pub fn extent(&self, index: usize) -> Range<u64> {
         let entry = &self.entries[index];
+        if entry.fault.is_some() {
+            let start = entry.header_offset.min(entry.stop.saturating_sub(1));
+            return start..start + 1;
+        }
         let stop = match entry.least_end() {
             _ if self.bare => entry.stop,
             Some(end) => end.saturating_add(LOCAL_SLACK).min(entry.stop),
