@@ -64,7 +64,9 @@ def load_dataset(
             (Pillow's ``ImageOps.pad(color=0)``).
         interpolation: "nearest", "bilinear", "bicubic" or "lanczos", each byte for byte Pillow's.
         mode: "RGB", "L" or "RGBA": 3, 1 or 4 channels.
-        apply_exif: Turn images as their EXIF orientation says.
+        apply_exif: Turn images as their EXIF orientation says: that of a JPEG's first EXIF segment, a PNG's eXIf or a
+            WebP's EXIF chunk, where it is one plain value of 1 to 8 in a whole IFD0. All else counts as upright; XMP is
+            not read.
         draft: Let JPEGs be decoded at a fraction of their size where that covers ``image_size``. Faster; changes
             pixels.
         on_error: "raise" at the first bad sample, or "skip" it and record it in ``dataset.failures``. Or a function:

@@ -33,7 +33,7 @@ impl Orientation {
         self as u8 >= Self::Transpose as u8
     }
 
-    /// Reads IFD0's orientation tag from a TIFF block; anything but one SHORT of 1 to 8 is upright.
+    /// Reads IFD0's orientation tag from a TIFF block; anything but a whole IFD0 with one entry of one SHORT of 1 to 8 is upright.
     pub(crate) fn from_tiff(tiff: &[u8]) -> Self {
         read_orientation(tiff).map_or(Self::Upright, Self::from_value)
     }
@@ -55,16 +55,21 @@ fn read_orientation(tiff: &[u8]) -> Option<u16> {
         let bytes = tiff.get(at..at.checked_add(4)?)?.try_into().ok()?;
         Some(if little_endian { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
     };
-    // TIFF 6.0, section 2: header of 8 bytes, then IFDs of a count and 12-byte entries (tag, type, count, value).
+    if u16_at(2)? != 42 {
+        return None;
+    }
+    // TIFF 6.0, section 2: header of 8 bytes, then IFDs of a count, 12-byte entries (tag, type, count, value) and the place of
+    // the next IFD, which is not followed.
     let ifd0 = u32_at(4)? as usize;
     let entries = usize::from(u16_at(ifd0)?);
-    (0..entries).find_map(|entry| {
-        let at = ifd0.checked_add(2)?.checked_add(entry * 12)?;
-        if u16_at(at)? != ORIENTATION {
-            return None;
-        }
-        (u16_at(at + 2)? == SHORT && u32_at(at + 4)? == 1).then(|| u16_at(at + 8)).flatten()
-    })
+    let start = ifd0.checked_add(2)?;
+    let end = start.checked_add(entries * 12)?;
+    u32_at(end)?;
+    let is_orientation = |&at: &usize| u16_at(at) == Some(ORIENTATION);
+    let mut found = (start..end).step_by(12).filter(is_orientation);
+    let at = found.next()?;
+    let is_clear = found.next().is_none() && u16_at(at + 2)? == SHORT && u32_at(at + 4)? == 1;
+    is_clear.then(|| u16_at(at + 8)).flatten()
 }
 
 /// Copies `from` (`height` rows of `width` pixels of `CHANNELS` bytes) into `to`, turned upright.
@@ -125,7 +130,7 @@ mod tests {
         bytes.extend(u16b(kind));
         bytes.extend(u32b(count));
         bytes.extend(u16b(value));
-        bytes.extend([0, 0]);
+        bytes.extend([0; 6]);
         bytes
     }
 
@@ -142,7 +147,7 @@ mod tests {
             assert_eq!(Orientation::from_tiff(&bytes), Orientation::Upright);
         }
         let good = tiff(*b"MM", 3, 1, 6);
-        for length in 0..good.len() - 2 {
+        for length in 0..good.len() {
             assert_eq!(Orientation::from_tiff(&good[..length]), Orientation::Upright, "cut to {length} bytes");
         }
         let mut far = good;
