@@ -22,8 +22,10 @@ class Limits:
         inflate_ratio: Inflated to compressed size, for members that inflate to more than 16 MiB.
         chunk_inflated_bytes: Bytes of all members of one chunk when inflated: those that come after are failures.
         pixels: Pixels (height x width) of one image.
-        scans: Scans of one progressive JPEG.
-        scan_pixels: Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
+        side: Width and height of one image: bounds rows and the tables of a resize.
+        scans: Scans of one JPEG.
+        scan_pixels: Scans x pixels of one JPEG of several scans: a pixel limit alone does not bound the time.
+        markers: Markers of one JPEG; those behind its only scan do not count.
         png_chunks: Chunks that make the picture of one PNG; others are skipped unread and do not count.
         chunk_bytes: Bytes of one chunk.
         json_bytes: Bytes of one answer of the API, of which each JSON value counts as 16 at least; all pages of one
@@ -44,8 +46,10 @@ class Limits:
     inflate_ratio: int = 100
     chunk_inflated_bytes: int = 16 << 30
     pixels: int = 100_000_000
+    side: int = 100_000
     scans: int = 100
     scan_pixels: int = 10_000_000_000
+    markers: int = 10_000
     png_chunks: int = 10_000
     chunk_bytes: int = 4 << 30
     json_bytes: int = 64 << 20

@@ -7,6 +7,7 @@ mod webp;
 
 use std::ops::Range;
 
+use crate::context::Share;
 use crate::exif::Orientation;
 use crate::{Code, Error, Limits, Mode, Result};
 
@@ -335,16 +336,18 @@ impl<'a> Image<'a> {
         }
     }
 
-    /// Decodes into `out`: rows without gaps, `mode.channels()` bytes a pixel.
+    /// Decodes into `out`: rows without gaps, `mode.channels()` bytes a pixel. `share` holds [`Self::working_bytes`], and grows
+    /// where these turn out to be too few.
     pub(crate) fn decode_into(
         self,
         mode: Mode,
         keep_truncated: bool,
         out: &mut [u8],
         scratch: &mut Scratch,
+        share: &mut Share<'_>,
     ) -> Result<Decoded> {
         let decoder = match self {
-            Self::Jpeg(image) => return image.decode_into(mode, keep_truncated, out, scratch),
+            Self::Jpeg(image) => return image.decode_into(mode, keep_truncated, out, scratch, share),
             Self::Png(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Png),
             Self::Webp(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Webp),
         };
@@ -352,14 +355,18 @@ impl<'a> Image<'a> {
     }
 }
 
-/// Refuses a size (width, height) of more pixels than the limit allows.
+/// Refuses a size (width, height) of more pixels, or of longer sides, than the limits allow.
 fn check_pixels((width, height): (usize, usize), limits: &Limits) -> Result<()> {
     let pixels = width as u64 * height as u64;
-    if pixels <= limits.pixels {
-        return Ok(());
+    if pixels > limits.pixels {
+        let detail = format!("{width} x {height} is {pixels} pixels, the limit is {}", limits.pixels);
+        return Err(Error::new(Code::LimitPixels, detail));
     }
-    let detail = format!("{width} x {height} is {pixels} pixels, the limit is {}", limits.pixels);
-    Err(Error::new(Code::LimitPixels, detail))
+    if width.max(height) as u64 > limits.side {
+        let detail = format!("a side of {width} x {height} pixels is longer than {}", limits.side);
+        return Err(Error::new(Code::LimitSide, detail));
+    }
+    Ok(())
 }
 
 /// The first `length` bytes of a buffer that is made to hold them; what they contain is left from before.

@@ -104,8 +104,16 @@ impl Counters {
 #[derive(Debug)]
 pub(crate) struct WorkingSet {
     limit: usize,
-    used: Mutex<usize>,
+    used: Mutex<Used>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    bytes: usize,
+    /// Shares that are held, and those among them that wait to grow.
+    shares: usize,
+    growing: usize,
 }
 
 /// A share of the working set, given back when dropped.
@@ -116,27 +124,94 @@ pub(crate) struct Share<'a> {
 
 impl WorkingSet {
     fn new(limit: usize) -> Self {
-        Self { limit, used: Mutex::new(0), freed: Condvar::new() }
+        Self { limit, used: Mutex::default(), freed: Condvar::new() }
     }
 
-    fn used(&self) -> MutexGuard<'_, usize> {
+    fn used(&self) -> MutexGuard<'_, Used> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until `bytes` fit. Holders are running threads, never queued ones, so the wait ends.
     pub(crate) fn take(&self, bytes: usize) -> Share<'_> {
         let mut used = self.used();
-        while *used > 0 && used.saturating_add(bytes) > self.limit {
+        while used.bytes > 0 && used.bytes.saturating_add(bytes) > self.limit {
             used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
         }
-        *used += bytes;
+        used.bytes = used.bytes.saturating_add(bytes);
+        used.shares += 1;
         Share { set: self, bytes }
+    }
+}
+
+impl Share<'_> {
+    /// Waits until so many bytes more fit, or until all others wait as well: one that grows runs alone then, so that the limit
+    /// is exceeded by no more than what it grows by.
+    pub(crate) fn grow(&mut self, bytes: usize) {
+        let mut used = self.set.used();
+        used.growing += 1;
+        // One share fewer runs: others that wait may go on.
+        self.set.freed.notify_all();
+        while used.bytes.saturating_add(bytes) > self.set.limit && used.shares > used.growing {
+            used = self.set.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
+        }
+        used.growing -= 1;
+        used.bytes = used.bytes.saturating_add(bytes);
+        self.bytes += bytes;
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        *self.set.used() -= self.bytes;
+        let mut used = self.set.used();
+        used.bytes -= self.bytes;
+        used.shares -= 1;
+        drop(used);
         self.set.freed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn b17_the_working_set_holds_whatever_the_threads() {
+        // Each takes a share and grows it, as one does whose image goes over to another decoder.
+        let (limit, first, more) = (100, 40, 70);
+        let set = WorkingSet::new(limit);
+        let (used, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let count = |bytes: usize| {
+            most.fetch_max(used.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+        };
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let mut share = set.take(first);
+                        count(first);
+                        share.grow(more);
+                        count(more);
+                        thread::yield_now();
+                        used.fetch_sub(first + more, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        let most = most.into_inner();
+        assert!(most <= limit + more, "{most} of {limit} and {more}");
+        assert_eq!(set.used().bytes, 0);
+    }
+
+    #[test]
+    fn b17_what_is_larger_than_the_working_set_runs_alone() {
+        let set = WorkingSet::new(10);
+        drop(set.take(1000));
+        let mut share = set.take(usize::MAX);
+        share.grow(0);
+        drop(share);
+        assert_eq!(set.used().bytes, 0);
     }
 }

@@ -101,7 +101,9 @@ codes! {
     LimitRatio "limit_ratio" Limit "The member inflates more than an image plausibly does." => "Raise Limits.inflate_ratio if the source is trusted.";
     LimitChunkInflated "limit_chunk_inflated" Limit "The chunk's members, up to this one, inflate to more than the limit allows." => "Raise Limits.chunk_inflated_bytes if the source is trusted.";
     LimitPixels "limit_pixels" Limit "The image has more pixels than the limit allows." => "Raise Limits.pixels if the source is trusted.";
-    LimitScans "limit_scans" Limit "The progressive JPEG has more scans than the limit allows." => "Raise Limits.scans or Limits.scan_pixels if the source is trusted.";
+    LimitSide "limit_side" Limit "The image is wider or higher than the limit allows." => "Raise Limits.side if the source is trusted.";
+    LimitScans "limit_scans" Limit "The JPEG has more scans than the limit allows." => "Raise Limits.scans or Limits.scan_pixels if the source is trusted.";
+    LimitMarkers "limit_markers" Limit "The JPEG has more markers than the limit allows." => "Raise Limits.markers if the source is trusted.";
     LimitPngChunks "limit_png_chunks" Limit "The PNG's picture is in more chunks than the limit allows." => "Raise Limits.png_chunks if the source is trusted.";
     LimitMemory "limit_memory" Limit "Memory for the image could not be had." => "Raise memory_limit or the process's memory, or lower Limits.pixels.";
     // The decoder itself.

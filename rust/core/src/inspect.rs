@@ -68,6 +68,6 @@ fn decode(mut image: Image<'_>, options: &Options, buffers: &mut Buffers, contex
         }
     }
     let picture_bytes = width * height * mode.channels();
-    let _share = context.working_set.take(picture_bytes + image.working_bytes(mode));
-    Ok(image.decode_into(mode, keep, room(coded, picture_bytes)?, codec)?.by)
+    let mut share = context.working_set.take(picture_bytes + image.working_bytes(mode));
+    Ok(image.decode_into(mode, keep, room(coded, picture_bytes)?, codec, &mut share)?.by)
 }

@@ -19,10 +19,14 @@ pub struct Limits {
     pub chunk_inflated_bytes: u64,
     /// Pixels (height x width) of one image.
     pub pixels: u64,
-    /// Scans of one progressive JPEG.
+    /// Width and height of one image: bounds rows and the tables of a resize.
+    pub side: u64,
+    /// Scans of one JPEG.
     pub scans: u32,
-    /// Scans x pixels of one progressive JPEG: a pixel limit alone does not bound the time.
+    /// Scans x pixels of one JPEG of several scans: a pixel limit alone does not bound the time.
     pub scan_pixels: u64,
+    /// Markers of one JPEG; those behind its only scan do not count.
+    pub markers: u64,
     /// Chunks that make the picture of one PNG; others are skipped unread and do not count.
     pub png_chunks: u64,
 }
@@ -38,8 +42,10 @@ impl Default for Limits {
             inflate_ratio: 100,
             chunk_inflated_bytes: 16 << 30,
             pixels: 100_000_000,
+            side: 100_000,
             scans: 100,
             scan_pixels: 10_000_000_000,
+            markers: 10_000,
             png_chunks: 10_000,
         }
     }

@@ -217,8 +217,8 @@ fn decode(
     let Buffers { coded: coded_buffer, upright: upright_buffer, codec, resize: resize_buffers } = buffers;
     let (mode, keep) = (options.mode, options.keep_truncated);
     if is_upright && (options.resize.is_none() || coded == (width, height)) {
-        let _share = context.working_set.take(image.working_bytes(mode));
-        let Decoded { by, flaw } = image.decode_into(mode, keep, out, codec)?;
+        let mut share = context.working_set.take(image.working_bytes(mode));
+        let Decoded { by, flaw } = image.decode_into(mode, keep, out, codec, &mut share)?;
         context.counters.decoded(by, started.elapsed());
         return Ok(flaw);
     }
@@ -234,9 +234,9 @@ fn decode(
         }
     }
     let own_bytes = picture_bytes * if is_upright { 1 } else { 2 };
-    let _share = context.working_set.take(own_bytes + image.working_bytes(mode));
+    let mut share = context.working_set.take(own_bytes + image.working_bytes(mode));
     let picture = room(coded_buffer, picture_bytes)?;
-    let Decoded { by, flaw } = image.decode_into(mode, keep, picture, codec)?;
+    let Decoded { by, flaw } = image.decode_into(mode, keep, picture, codec, &mut share)?;
     let Some(resize) = options.resize else {
         exif::apply(picture, coded.0, coded.1, channels, orientation, out);
         context.counters.decoded(by, started.elapsed());

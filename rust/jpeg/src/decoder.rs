@@ -106,23 +106,31 @@ impl<'a> Jpeg<'a> {
     /// Bytes that decoding needs beside its output, about.
     #[must_use]
     pub fn working_bytes(&self) -> usize {
-        let Header { width, height, color, progressive } = self.header;
+        let Header { width, height, color, several_scans, .. } = self.header;
         let components = match color {
             Color::Grey => 1,
             Color::Rgb => 3,
             Color::Cmyk => 4,
         };
         match &self.source {
-            // The scans without stuffing, and the places of their restart markers, of which a file may consist; rings of three
-            // MCU rows of samples; of several scans a row of coefficients.
+            // The scans without stuffing, and the places of their restart markers, of which a file may consist; rings of two
+            // MCU rows of samples and the upsampled ones; of several scans a row of coefficients with their bit planes, four
+            // bytes each, and each scan's tables.
             Source::Native(picture) => {
                 let has_restarts = picture.scans.iter().any(|scan| scan.restart_interval > 0);
                 let scans = self.bytes.len() * if has_restarts { 5 } else { 1 };
-                scans + width * components * (3 * 16 + 2 * 16 * 2)
+                let max_v = picture.components.iter().map(|component| component.v).max().unwrap_or(1);
+                let row = (width.next_multiple_of(32) + 128) * components * 8 * max_v.next_power_of_two();
+                let tables = if several_scans { picture.scans.len() << 14 } else { 0 };
+                scans + row * if several_scans { 7 } else { 3 } + tables
             }
-            // A progressive picture's coefficients, two bytes each; of a baseline one an MCU row alone.
-            Source::Turbo(_) if progressive => width * height * components * 2,
-            Source::Turbo(_) => 0,
+            // All coefficients of several scans, two bytes each, and an MCU row of samples; sides are filled up to whole MCUs.
+            // Copies of the file, where markers are mended for it.
+            Source::Turbo(_) => {
+                let (width, height) = (width.next_multiple_of(32), height.next_multiple_of(32));
+                let coefficients = if several_scans { width * height * components * 2 } else { 0 };
+                2 * self.bytes.len() + coefficients + width * components * 3 * 32
+            }
         }
     }
 
@@ -147,6 +155,17 @@ impl<'a> Jpeg<'a> {
         Ok((region.width, region.height))
     }
 
+    fn check_length(&self, wanted: &Wanted, out: &[u8]) -> Result<(), Error> {
+        let (width, height) = self.output_size(wanted)?;
+        // Sides are at most 65,535 (T.81 B.2.2): the products fit 64 bits.
+        let expected = width * height * wanted.format.channels();
+        if out.len() != expected {
+            let message = format!("expected a buffer of {expected} bytes, got {}", out.len());
+            return Err(Error::new(ErrorKind::Parameter, message));
+        }
+        Ok(())
+    }
+
     /// Decodes into `out`, rows without gaps: height x width x `format.channels()` bytes of the scaled size or of the region.
     ///
     /// Says who decoded: what the own decoder cannot judge libjpeg-turbo decodes once more.
@@ -155,18 +174,24 @@ impl<'a> Jpeg<'a> {
     /// `out` has another length, `format` does not fit the image's colours, the region is outside, or the data is damaged; the
     /// content of `out` is unspecified then.
     pub fn decode_into(&mut self, wanted: &Wanted, out: &mut [u8], scratch: &mut Scratch) -> Result<Decoder, Error> {
-        let (width, height) = self.output_size(wanted)?;
-        // Sides are at most 65,535 (T.81 B.2.2): the products fit 64 bits.
-        let expected = width * height * wanted.format.channels();
-        if out.len() != expected {
-            let message = format!("expected a buffer of {expected} bytes, got {}", out.len());
-            return Err(Error::new(ErrorKind::Parameter, message));
-        }
+        self.check_length(wanted, out)?;
         if self.decode_native(wanted, Target::Picture(out), scratch)? {
             return Ok(Decoder::Native);
         }
         self.decode_turbo(wanted, out)?;
         Ok(Decoder::Turbo)
+    }
+
+    /// Decodes as [`Jpeg::decode_into`] does, with the own decoder alone.
+    ///
+    /// Gives false if libjpeg-turbo has to decode this image: [`Jpeg::decode_into`] does it, and [`Jpeg::working_bytes`] are
+    /// what that needs.
+    ///
+    /// # Errors
+    /// As [`Jpeg::decode_into`].
+    pub fn decode_own_into(&mut self, wanted: &Wanted, out: &mut [u8], scratch: &mut Scratch) -> Result<bool, Error> {
+        self.check_length(wanted, out)?;
+        self.decode_native(wanted, Target::Picture(out), scratch)
     }
 
     /// Decodes with the own decoder, handing over whole rows of pixels as they come: the number of the first and the rows

@@ -292,11 +292,12 @@ impl<'a> Parser<'a> {
         let ids = |ids: [u8; 3]| components.iter().map(|component| component.id).eq(ids);
         let (color, is_ycc) = match (components.len(), self.is_jfif, self.adobe) {
             (1, ..) => (Color::Grey, false),
-            (3, true, _) | (3, false, Some(1)) => (Color::Rgb, true),
             (3, false, Some(0)) => (Color::Rgb, false),
             (3, false, None) => (Color::Rgb, !ids(*b"RGB")),
+            (3, ..) => (Color::Rgb, true),
             (4, _, Some(0) | None) => (Color::Cmyk, false),
-            (4, _, Some(2)) => (Color::Cmyk, true),
+            // What libjpeg assumes of other transforms; see `turbo::with_known_transform`.
+            (4, _, Some(_)) => (Color::Cmyk, true),
             _ => return None,
         };
         let is_complete = if is_progressive {
@@ -310,7 +311,8 @@ impl<'a> Parser<'a> {
         if !is_complete {
             return None;
         }
-        let header = Header { width, height, color, progressive: is_progressive };
+        let several_scans = is_progressive || self.scans.len() > 1;
+        let header = Header { width, height, color, progressive: is_progressive, several_scans };
         Some(Picture { header, components, is_ycc, scans: self.scans, tables: self.tables, end })
     }
 }

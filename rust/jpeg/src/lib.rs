@@ -27,7 +27,7 @@ mod turbo;
 pub use back::Region;
 pub use decoder::{Decoder, Jpeg, Wanted};
 pub use error::{Error, ErrorKind};
-pub use markers::{count_scans, exif, frame_size, scans_are_complete};
+pub use markers::{Head, Precision, count_markers_and_scans, exif, has_line_count};
 pub use native::Scratch;
 
 /// Version of the libjpeg-turbo that is linked in.
@@ -48,8 +48,10 @@ pub struct Header {
     pub height: usize,
     /// How the colours are coded.
     pub color: Color,
-    /// Coded in several scans over the whole picture: costs working memory of two bytes a coefficient.
+    /// Coded in scans that each bring some coefficients, or a bit of them, of the whole picture.
     pub progressive: bool,
+    /// Coded in several scans: libjpeg-turbo keeps all coefficients, two bytes each, until it has read them.
+    pub several_scans: bool,
 }
 
 /// How an image's colours are coded.

@@ -58,12 +58,12 @@ pub(crate) fn decode(
     let mut tables = Tables::new();
     for (index, scan) in picture.scans.iter().enumerate() {
         // Tables that are no tables were refused with the headers, but for symbols that are no DC categories.
-        tables.make(picture, scan).ok_or(Damaged { damage: Damage::BadCode, scan: index, position: 0 })?;
+        tables.make(picture, scan).ok_or(Damaged { damage: Damage::BadCode, scan: index, interval: 0, position: 0 })?;
     }
     let mut scans = Vec::with_capacity(picture.scans.len());
     for index in 0..picture.scans.len() {
         let reader = Reader::new(picture, index, &tables, &parts, coefficients, unstuffed);
-        scans.push(reader.map_err(|damage| Damaged { damage, scan: index, position: 0 })?);
+        scans.push(reader.map_err(|damage| Damaged { damage, scan: index, interval: 0, position: 0 })?);
     }
     for row in 0..rows {
         for scan in &mut scans {

@@ -135,18 +135,27 @@ pub(crate) fn decode<'t>(
     };
     decoded.map_err(|damaged| {
         let offset = unstuffed.offset_in_file(bytes, damaged.scan, damaged.position / 8);
-        refusal(&damaged, offset)
+        // The last data of the file: what stands behind it was found quiet, the end marker or nothing.
+        let is_last =
+            damaged.scan + 1 == picture.scans.len() && damaged.interval + 1 == unstuffed.intervals(damaged.scan);
+        refusal(&damaged, offset, is_last, assembler.progress())
     })?;
     assembler.finish();
     Ok(())
 }
 
-fn refusal(damaged: &Damaged, offset: usize) -> Refusal {
+/// `is_last`: the damage is in the file's last data. `progress`: MCU rows decoded, and those of the picture.
+fn refusal(damaged: &Damaged, offset: usize, is_last: bool, progress: (usize, usize)) -> Refusal {
     let scan = damaged.scan + 1;
     let (kind, what) = match damaged.damage {
         Damage::Extraneous | Damage::Unusual => return Refusal::AskTurbo,
         Damage::BadCode => (ErrorKind::Corrupt, "is no Huffman code"),
-        Damage::Premature => (ErrorKind::Truncated, "is where the data ends too early"),
+        Damage::Premature if is_last => {
+            let (rows, of) = progress;
+            let message = format!("ends after {rows} of {of} MCU rows ({} %)", rows * 100 / of.max(1));
+            return Refusal::Damaged(Error::new(ErrorKind::Truncated, message).at(offset));
+        }
+        Damage::Premature => (ErrorKind::Corrupt, "is where data ends too early, though the file goes on"),
         Damage::DcOverflow => (ErrorKind::Corrupt, "makes a DC coefficient overflow"),
     };
     Refusal::Damaged(Error::new(kind, format!("what stands at byte {offset} {what} (scan {scan})")).at(offset))

@@ -1,12 +1,13 @@
 //! The binding to libjpeg-turbo through its TurboJPEG 3 interface.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use turbojpeg_sys as ffi;
 
-use crate::{Color, Error, ErrorKind, Header, PixelFormat, Scale};
+use crate::{Color, Error, ErrorKind, Head, Header, PixelFormat, Scale, markers};
 
 /// A JPEG whose header was read and found decodable.
 ///
@@ -15,7 +16,7 @@ use crate::{Color, Error, ErrorKind, Header, PixelFormat, Scale};
 #[derive(Debug)]
 pub(crate) struct Jpeg<'a> {
     handle: Handle,
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
     header: Header,
 }
 
@@ -26,6 +27,7 @@ impl<'a> Jpeg<'a> {
     /// The header is damaged, or announces a process that is not decoded (lossless, other than 8 bits a sample, other than
     /// 1, 3 or 4 components).
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, Error> {
+        let bytes = with_known_transform(bytes)?;
         let handle = Handle::new()?;
         handle.set(ffi::TJPARAM_TJPARAM_STOPONWARNING, 1);
         // Neither ICC profiles nor other markers are wanted: without this each header read copies them.
@@ -58,7 +60,8 @@ impl<'a> Jpeg<'a> {
             _ => return Err(Error::new(ErrorKind::Unsupported, "unknown colour space")),
         };
         let progressive = get(ffi::TJPARAM_TJPARAM_PROGRESSIVE) != 0;
-        Ok(Self { handle, bytes, header: Header { width, height, color, progressive } })
+        let several_scans = progressive || Head::read(&bytes, u64::MAX).has_more_scans;
+        Ok(Self { handle, bytes, header: Header { width, height, color, progressive, several_scans } })
     }
 
     /// What the header says.
@@ -133,6 +136,29 @@ impl<'a> Jpeg<'a> {
     }
 }
 
+/// The file, a copy if an Adobe marker names a colour transform that there is not: it says then what libjpeg assumes.
+///
+/// libjpeg warns of such a marker, and its warnings end the decoding; but the picture is as sound as any.
+fn with_known_transform(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Error> {
+    let (places, components) = markers::adobe_transforms(bytes);
+    let (known, assumed) = match components {
+        Some(3) => ([0, 1], 1),
+        Some(4) => ([0, 2], 2),
+        _ => return Ok(Cow::Borrowed(bytes)),
+    };
+    if places.iter().all(|&at| known.contains(&bytes[at])) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(bytes.len())
+        .map_err(|_| Error::new(ErrorKind::OutOfMemory, format!("no memory for a copy of {} bytes", bytes.len())))?;
+    copy.extend_from_slice(bytes);
+    for at in places.into_iter().filter(|&at| !known.contains(&bytes[at])) {
+        copy[at] = assumed;
+    }
+    Ok(Cow::Owned(copy))
+}
+
 /// An owned TurboJPEG handle.
 #[derive(Debug)]
 struct Handle {
@@ -177,9 +203,11 @@ impl Handle {
         // SAFETY: the handle is live; the text is a NUL-terminated string inside it, copied before the next call.
         let text = unsafe { CStr::from_ptr(ffi::tj3GetErrorStr(self.as_ptr())) }.to_string_lossy().into_owned();
         // libjpeg tells its errors apart by text alone once TurboJPEG has passed them on (jerror.h).
-        let kind = if text.contains("remature end of") {
+        // A data segment that ends too early, at a marker, is damage somewhere: the file may go on behind it.
+        let kind = if text.contains("Premature end of JPEG file") {
             ErrorKind::Truncated
         } else if text.contains("nsupported")
+            || text.contains("Maximum supported")
             || text.contains("olorspace")
             || text.contains("not implemented")
             || text.contains("not compiled")

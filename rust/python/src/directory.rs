@@ -20,8 +20,10 @@ pub(crate) struct PyLimits {
     inflate_ratio: u64,
     chunk_inflated_bytes: u64,
     pixels: u64,
+    side: u64,
     scans: u32,
     scan_pixels: u64,
+    markers: u64,
     png_chunks: u64,
 }
 
@@ -36,8 +38,10 @@ impl From<PyLimits> for Limits {
             inflate_ratio,
             chunk_inflated_bytes,
             pixels,
+            side,
             scans,
             scan_pixels,
+            markers,
             png_chunks,
         } = limits;
         Self {
@@ -49,8 +53,10 @@ impl From<PyLimits> for Limits {
             inflate_ratio,
             chunk_inflated_bytes,
             pixels,
+            side,
             scans,
             scan_pixels,
+            markers,
             png_chunks,
         }
     }

@@ -124,6 +124,11 @@ impl<'t> Assembler<'t> {
         self.hand_over();
     }
 
+    /// MCU rows that were given, and those of the picture.
+    pub(crate) fn progress(&self) -> (usize, usize) {
+        (self.mcu_row, self.plan.mcu_rows)
+    }
+
     /// After the last MCU row: nothing is left to deliver.
     pub(crate) fn finish(self) {
         debug_assert!(self.mcu_row >= self.plan.mcu_rows);

@@ -4,10 +4,11 @@ use super::Damage;
 use super::bits::Bits;
 use super::unstuff::Unstuffed;
 
-/// Damage, and where: the scan and the bit of its unstuffed data at which the reader stood.
+/// Damage, and where: the scan, its restart interval and the bit of its unstuffed data at which the reader stood.
 pub(crate) struct Damaged {
     pub(crate) damage: Damage,
     pub(crate) scan: usize,
+    pub(crate) interval: usize,
     pub(crate) position: usize,
 }
 
@@ -74,6 +75,6 @@ impl<'a> Cursor<'a> {
     pub(crate) fn damaged(&self, damage: Damage) -> Damaged {
         let position = self.bits.position();
         let damage = if damage == Damage::BadCode && position > self.end { Damage::Premature } else { damage };
-        Damaged { damage, scan: self.scan, position: position.min(self.end) }
+        Damaged { damage, scan: self.scan, interval: self.interval, position: position.min(self.end) }
     }
 }
