@@ -248,19 +248,6 @@ def exif_of(orientation: int) -> Image.Exif:
     return exif
 
 
-@pytest.mark.parametrize("orientation", range(10))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_orientations(orientation: int, kind: str) -> None:
-    # Uneven sides, and no symmetry that would hide a wrong turn.
-    data = encode(picture(21, 34), kind, exif=exif_of(orientation))
-    raw = Image.open(io.BytesIO(data))
-    upright = ImageOps.exif_transpose(raw).convert("RGB")
-    np.testing.assert_array_equal(decode_one(data), np.asarray(upright))
-    np.testing.assert_array_equal(decode_one(data, apply_exif=False), np.asarray(raw.convert("RGB")))
-    resized = upright.resize((11, 17), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(decode_one(data, image_size=(17, 11)), np.asarray(resized))
-
-
 def test_the_same_pixels_whatever_stood_in_the_slot_before() -> None:
     files = [encode(image, kind, **options) for image, kind, options in SAMPLES.values()]
     outs = []
