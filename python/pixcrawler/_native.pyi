@@ -285,7 +285,8 @@ class DecoderStats(TypedDict):
         inflate_ns: Reading members.
         decode_ns: Decoding, colour conversion and turning.
         resize_ns: Resizing.
-        images_by_decoder: Images by who decoded them: ``pixcrawler-jpeg``, ``libjpeg-turbo``, ``png``, ``libwebp``.
+        images_by_decoder: Images by who decoded them: ``pixcrawler-jpeg``, ``libjpeg-turbo``, ``png``, ``libwebp``,
+            ``gif``, ``bmp``, ``tiff``.
     """
 
     encoded_bytes: int

@@ -41,7 +41,8 @@ class Stats:
         resize_s: Resizing, summed over decode threads.
         threads: Decode threads.
         images_by_decoder: Images by who decoded them: ``pixcrawler-jpeg`` (the project's own), ``libjpeg-turbo`` (for
-            JPEGs that the own one does not take), ``png``, ``libwebp``. Those decoded ahead are counted too.
+            JPEGs that the own one does not take), ``png``, ``libwebp``, ``gif``, ``bmp``, ``tiff``. Those decoded ahead
+            are counted too.
     """
 
     images: int = 0

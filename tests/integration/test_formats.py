@@ -92,9 +92,10 @@ def test_files_of_pillows_own_tests(data_dir: Path, tmp_path: Path) -> None:
 
 
 FOREIGN = {
-    "gif.jpg": (encode(picture(5, 6), "GIF"), "unsupported_format", "gif"),
-    "bmp.jpg": (encode(picture(5, 6), "BMP"), "unsupported_format", "bmp"),
-    "tiff.jpg": (encode(picture(5, 6), "TIFF"), "unsupported_format", "tiff"),
+    "avif.jpg": (encode(picture(5, 6), "AVIF"), "unsupported_format", "avif"),
+    "photoshop.jpg": (b"8BPS\0\1" + bytes(20), "unsupported_format", "psd"),
+    "icon.png": (encode(picture(16, 16), "ICO"), "unsupported_format", "ico"),
+    "jpeg2000.jpg": (encode(picture(5, 6), "JPEG2000"), "unsupported_format", "jpeg2000"),
     "empty.jpg": (b"", "not_an_image", "0 bytes"),
     "page.jpg": (b"<!DOCTYPE html><html><body>not found</body></html>", "not_an_image", ""),
     "text.png": (b"just some words that are no picture at all\n", "not_an_image", ""),

@@ -105,8 +105,15 @@ def test_B12_without_a_limit_of_pixels_nothing_is_allocated_either(
     examiner: Examiner, width: int, height: int, interlaced: bool
 ) -> None:
     data = png(ihdr(width, height, 8, RGB, interlaced=interlaced), *idats(RAW), IEND)
-    # The size of the array alone is beyond the process's memory; it is asked for, and not had.
     outcome = examiner.images({"b.png": data}, growth_bytes=8 * MIB, limits={"pixels": (1 << 63) - 1})
+    assert outcome.codes == {"b.png": "limit_pixels" if width == height == TOP else "truncated_image"}
+    assert "cannot hold a picture" in outcome.text or width == height == TOP
+
+
+def test_B12_an_array_beyond_the_memory_is_refused(examiner: Examiner) -> None:
+    # The stream could hold it: 12 GiB are asked for, and not had.
+    data = png(ihdr(65536, 65536, 1, INDEXED), palette(2), chunk(b"IDAT", zeros(8193 * 65536 // MIB)), IEND)
+    outcome = examiner.images({"b.png": data}, growth_bytes=8 * MIB, limits={"pixels": 1 << 33})
     assert outcome.codes == {"b.png": "limit_memory"}
 
 

@@ -1,8 +1,16 @@
 //! Image formats: recognised by content, opened, decoded. Dispatch only; each codec is a file of its own.
+//!
+//! GIF, BMP and TIFF are read here rather than by crates: their containers are small, and Pillow's pixels need control over
+//! every corner. LZW comes from `weezl`. AVIF is named and refused: its decoders are C, or Rust that is unsafe throughout
+//! (rav1d), and the safe one (zenavif) is under the AGPL.
 
-mod indexed;
+mod bmp;
+mod bytes;
+mod gif;
 mod jpeg;
+mod pixels;
 mod png;
+mod tiff;
 mod webp;
 
 use std::ops::Range;
@@ -89,7 +97,7 @@ pub fn detect(bytes: &[u8]) -> Option<Kind> {
         Kind::Webp
     } else if at(0, b"GIF87a") || at(0, b"GIF89a") {
         Kind::Gif
-    } else if at(0, b"BM") && at(6, &[0; 4]) {
+    } else if at(0, b"BM") && (at(6, &[0; 4]) || bmp::has_header(bytes)) {
         Kind::Bmp
     } else if at(0, b"II*\0") || at(0, b"MM\0*") || at(0, b"II+\0") || at(0, b"MM\0+") {
         Kind::Tiff
@@ -151,11 +159,18 @@ pub enum Decoder {
     Png,
     /// libwebp.
     Webp,
+    /// The project's own GIF decoder.
+    Gif,
+    /// The project's own BMP decoder.
+    Bmp,
+    /// The project's own TIFF decoder.
+    Tiff,
 }
 
 impl Decoder {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::NativeJpeg, Self::TurboJpeg, Self::Png, Self::Webp];
+    pub const ALL: [Self; 7] =
+        [Self::NativeJpeg, Self::TurboJpeg, Self::Png, Self::Webp, Self::Gif, Self::Bmp, Self::Tiff];
 
     /// The name as statistics have it.
     #[must_use]
@@ -165,6 +180,9 @@ impl Decoder {
             Self::TurboJpeg => "libjpeg-turbo",
             Self::Png => "png",
             Self::Webp => "libwebp",
+            Self::Gif => "gif",
+            Self::Bmp => "bmp",
+            Self::Tiff => "tiff",
         }
     }
 }
@@ -227,6 +245,9 @@ pub(crate) enum Image<'a> {
     Jpeg(jpeg::Image<'a>),
     Png(Box<png::Image<'a>>),
     Webp(webp::Image<'a>),
+    Gif(gif::Image<'a>),
+    Bmp(bmp::Image<'a>),
+    Tiff(Box<tiff::Image<'a>>),
 }
 
 impl<'a> Image<'a> {
@@ -236,8 +257,11 @@ impl<'a> Image<'a> {
             Some(Kind::Jpeg) => Self::Jpeg(jpeg::Image::open(bytes, limits)?),
             Some(Kind::Png) => Self::Png(Box::new(png::Image::open(bytes, limits)?)),
             Some(Kind::Webp) => Self::Webp(webp::Image::open(bytes)?),
+            Some(Kind::Gif) => Self::Gif(gif::Image::open(bytes, limits)?),
+            Some(Kind::Bmp) => Self::Bmp(bmp::Image::open(bytes, limits)?),
+            Some(Kind::Tiff) => Self::Tiff(Box::new(tiff::Image::open(bytes, limits)?)),
             Some(kind) if kind.is_image() => {
-                let detail = format!("expected JPEG, PNG or WebP, got {}", kind.as_str());
+                let detail = format!("expected JPEG, PNG, WebP, GIF, BMP or TIFF, got {}", kind.as_str());
                 return Err(Error::new(Code::UnsupportedFormat, detail));
             }
             kind => {
@@ -258,6 +282,9 @@ impl<'a> Image<'a> {
             Self::Jpeg(image) => image.size(),
             Self::Png(image) => image.size(),
             Self::Webp(image) => image.size(),
+            Self::Gif(image) => image.size(),
+            Self::Bmp(image) => image.size(),
+            Self::Tiff(image) => image.size(),
         }
     }
 
@@ -267,6 +294,9 @@ impl<'a> Image<'a> {
             Self::Jpeg(_) => Kind::Jpeg,
             Self::Png(_) => Kind::Png,
             Self::Webp(_) => Kind::Webp,
+            Self::Gif(_) => Kind::Gif,
+            Self::Bmp(_) => Kind::Bmp,
+            Self::Tiff(_) => Kind::Tiff,
         }
     }
 
@@ -276,14 +306,19 @@ impl<'a> Image<'a> {
             Self::Jpeg(image) => image.color(),
             Self::Png(image) => image.color(),
             Self::Webp(image) => image.color(),
+            Self::Gif(image) => image.color(),
+            Self::Bmp(image) => image.color(),
+            Self::Tiff(image) => image.color(),
         }
     }
 
     /// Bits a channel, or an index into a palette, as coded.
-    pub(crate) fn bits(&self) -> u8 {
+    pub(crate) fn bits(&self) -> usize {
         match self {
-            Self::Jpeg(_) | Self::Webp(_) => 8,
+            Self::Jpeg(_) | Self::Webp(_) | Self::Gif(_) => 8,
             Self::Png(image) => image.bits(),
+            Self::Bmp(image) => image.bits(),
+            Self::Tiff(image) => image.bits(),
         }
     }
 
@@ -293,6 +328,8 @@ impl<'a> Image<'a> {
             Self::Jpeg(image) => image.exif(),
             Self::Png(image) => image.exif(),
             Self::Webp(image) => image.exif(),
+            Self::Gif(_) | Self::Bmp(_) => None,
+            Self::Tiff(image) => Some(image.exif()),
         };
         block.map_or(Orientation::Upright, Orientation::from_tiff)
     }
@@ -303,6 +340,9 @@ impl<'a> Image<'a> {
             Self::Jpeg(image) => image.working_bytes(mode),
             Self::Png(image) => image.working_bytes(),
             Self::Webp(image) => image.working_bytes(mode),
+            Self::Gif(image) => image.working_bytes(),
+            Self::Bmp(image) => image.working_bytes(mode),
+            Self::Tiff(image) => image.working_bytes(),
         }
     }
 
@@ -310,7 +350,7 @@ impl<'a> Image<'a> {
     pub(crate) fn draft(&mut self, covers: impl Fn(usize, usize) -> bool) -> (usize, usize) {
         match self {
             Self::Jpeg(image) => image.draft(covers),
-            Self::Png(_) | Self::Webp(_) => self.size(),
+            _ => self.size(),
         }
     }
 
@@ -332,7 +372,7 @@ impl<'a> Image<'a> {
     ) -> Result<bool> {
         match self {
             Self::Jpeg(image) => image.decode_bands(mode, keep_truncated, rows, scratch, each),
-            Self::Png(_) | Self::Webp(_) => Ok(false),
+            _ => Ok(false),
         }
     }
 
@@ -350,21 +390,50 @@ impl<'a> Image<'a> {
             Self::Jpeg(image) => return image.decode_into(mode, keep_truncated, out, scratch, share),
             Self::Png(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Png),
             Self::Webp(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Webp),
+            Self::Gif(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Gif),
+            Self::Bmp(image) => image.decode_into(mode, out, &mut scratch.converted).map(|()| Decoder::Bmp),
+            Self::Tiff(image) => image.decode_into(mode, out, scratch, share).map(|()| Decoder::Tiff),
         };
         decoder.map(Decoded::from)
     }
 }
 
+/// No limit allows more: numbers of bytes are products of this, and must not overflow.
+const MOST_PIXELS: u64 = 1 << 48;
+
 /// Refuses a size (width, height) of more pixels, or of longer sides, than the limits allow.
 fn check_pixels((width, height): (usize, usize), limits: &Limits) -> Result<()> {
-    let pixels = width as u64 * height as u64;
-    if pixels > limits.pixels {
-        let detail = format!("{width} x {height} is {pixels} pixels, the limit is {}", limits.pixels);
+    let pixels = (width as u64).saturating_mul(height as u64);
+    let limit = limits.pixels.min(MOST_PIXELS);
+    if pixels > limit {
+        let detail = format!("{width} x {height} is {pixels} pixels, the limit is {limit}");
         return Err(Error::new(Code::LimitPixels, detail));
     }
     if width.max(height) as u64 > limits.side {
         let detail = format!("a side of {width} x {height} pixels is longer than {}", limits.side);
         return Err(Error::new(Code::LimitSide, detail));
+    }
+    Ok(())
+}
+
+/// Bytes that a byte of deflate can become: 258 for two codes of one bit (RFC 1951, 3.2.5).
+const MOST_OF_DEFLATE: u64 = 1032;
+/// Bytes that a byte of LZW with codes of 12 bits can become: a string is no longer than the table.
+const MOST_OF_LZW: u64 = 4096 * 8 / 12 + 1;
+
+/// Refuses a picture of more bytes than its compressed ones can become, before there is memory for it.
+fn check_yield(packed: u64, most: u64, expected: u64) -> Result<()> {
+    if packed.saturating_mul(most) >= expected {
+        return Ok(());
+    }
+    let detail = format!("{packed} bytes cannot hold a picture of {expected}");
+    Err(Error::new(Code::TruncatedImage, detail))
+}
+
+/// Refuses a size (width, height) without pixels.
+fn check_sides((width, height): (usize, usize)) -> Result<()> {
+    if width == 0 || height == 0 {
+        return Err(Error::new(Code::InvalidSize, format!("{width} x {height}")));
     }
     Ok(())
 }
@@ -407,8 +476,11 @@ mod tests {
     #[test]
     fn what_is_not_decoded_says_what_it_is() {
         let error = |bytes| Image::open(bytes, &Limits::default()).err();
-        let gif = error(b"GIF89a......").map(|error| (error.code(), error.detail().to_owned()));
-        assert_eq!(gif, Some((Code::UnsupportedFormat, "expected JPEG, PNG or WebP, got gif".to_owned())));
+        let psd = error(b"8BPS\0\x01......").map(|error| (error.code(), error.detail().to_owned()));
+        assert_eq!(
+            psd,
+            Some((Code::UnsupportedFormat, "expected JPEG, PNG, WebP, GIF, BMP or TIFF, got psd".to_owned()))
+        );
         assert_eq!(error(b"<html>").map(|error| error.code()), Some(Code::NotAnImage));
         assert_eq!(error(b"").map(|error| error.code()), Some(Code::NotAnImage));
     }

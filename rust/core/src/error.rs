@@ -87,7 +87,7 @@ codes! {
     InflateTruncated "inflate_truncated" Archive "The compressed data ends too early." => "Fetch the chunk again; if it stays, pack it again.";
     // The image inside.
     NotAnImage "not_an_image" Unsupported "The member is not an image." => "Remove it from the chunk, or use on_error=\"skip\".";
-    UnsupportedFormat "unsupported_format" Unsupported "The image's format is not decoded." => "Convert it to JPEG, PNG or WebP, or use on_error=\"skip\".";
+    UnsupportedFormat "unsupported_format" Unsupported "The image's format is not decoded." => "Convert it to JPEG, PNG, WebP, GIF, BMP or TIFF of a common kind, or use on_error=\"skip\".";
     UnsupportedJpeg "unsupported_jpeg" Unsupported "The JPEG uses a process that is not decoded." => "Convert it to baseline or progressive 8-bit, or use on_error=\"skip\".";
     CorruptImage "corrupt" Image "The image's data is corrupt." => "Replace the file, or use on_error=\"skip\".";
     TruncatedImage "truncated_image" Image "The image's data ends too early." => "Replace the file, use on_error=\"skip\", or keep such images with on_truncated=\"keep\".";

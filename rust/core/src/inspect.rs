@@ -21,7 +21,7 @@ pub struct Inspected {
     /// How the colours are coded.
     pub color: Color,
     /// Bits a channel, or an index into a palette, as coded.
-    pub bits: u8,
+    pub bits: usize,
     /// Who decoded it.
     pub decoder: Decoder,
 }

@@ -11,7 +11,7 @@ pub(crate) struct ImageInfo {
     format: &'static str,
     orientation: u8,
     color: &'static str,
-    bits: u8,
+    bits: usize,
     decoder: &'static str,
 }
 

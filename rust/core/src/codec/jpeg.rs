@@ -85,6 +85,15 @@ impl<'a> Image<'a> {
         }
     }
 
+    /// Components of a pixel.
+    pub(super) fn components(&self) -> usize {
+        match self.jpeg.header().color {
+            Color::Grey => 1,
+            Color::Rgb => 3,
+            Color::Cmyk => 4,
+        }
+    }
+
     pub(super) fn exif(&self) -> Option<&'a [u8]> {
         jpeg::exif(self.bytes)
     }

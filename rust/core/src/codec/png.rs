@@ -7,8 +7,8 @@ use std::io::ErrorKind;
 use png::{BitDepth, ColorType, DecodeOptions, DecodingError, Reader, Transformations};
 
 use self::chunks::PictureChunks;
-use super::indexed::Palette;
-use super::{Color, check_pixels, room};
+use super::pixels::Palette;
+use super::{Color, MOST_OF_DEFLATE, check_pixels, check_yield, room};
 use crate::{Code, Error, Limits, Mode, Result, color};
 
 pub(crate) struct Image<'a> {
@@ -33,6 +33,9 @@ impl<'a> Image<'a> {
     pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
         let survey = chunks::survey(bytes, limits)?;
         check_pixels((survey.width as usize, survey.height as usize), limits)?;
+        // A filter byte and the packed pixels of each row, be it of one picture or of the passes of an interlaced one.
+        let row_bytes = (u64::from(survey.width) * survey.pixel_bits / 8).saturating_add(1);
+        check_yield(survey.idat_bytes, MOST_OF_DEFLATE, row_bytes.saturating_mul(survey.height.into()))?;
         let mut options = DecodeOptions::default();
         options.set_ignore_adler32(false);
         let mut decoder = png::Decoder::new_with_options(PictureChunks::new(bytes), options);
@@ -60,8 +63,8 @@ impl<'a> Image<'a> {
         }
     }
 
-    pub(super) fn bits(&self) -> u8 {
-        self.reader.info().bit_depth as u8
+    pub(super) fn bits(&self) -> usize {
+        self.reader.info().bit_depth as usize
     }
 
     pub(super) fn exif(&self) -> Option<&[u8]> {

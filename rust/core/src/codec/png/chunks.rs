@@ -4,6 +4,7 @@
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use crate::codec::check_sides;
 use crate::{Code, Error, Limits, Result};
 
 /// Bytes of the signature, of a chunk's length and name, and of its CRC.
@@ -16,6 +17,10 @@ pub(super) struct Survey<'a> {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) is_indexed: bool,
+    /// Bits of a pixel.
+    pub(super) pixel_bits: u64,
+    /// Of the compressed pixels.
+    pub(super) idat_bytes: u64,
     pub(super) exif: Option<&'a [u8]>,
 }
 
@@ -69,21 +74,26 @@ pub(super) fn survey<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Survey<'a>>
         let detail = "expected PNG, got Apple's CgBI variant of it";
         return Err(Error::new(Code::UnsupportedFormat, detail).at(header.place.start as u64));
     }
-    let (b"IHDR", &[w0, w1, w2, w3, h0, h1, h2, h3, _, color_type, ..], 13) =
+    let (b"IHDR", &[w0, w1, w2, w3, h0, h1, h2, h3, depth, color_type, ..], 13) =
         (&header.name, header.data, header.data.len())
     else {
         let (name, length) = (header.name.escape_ascii(), header.data.len());
         return Err(header.corrupt(format!("expected IHDR of 13 bytes first, got {name} of {length}")));
     };
     let (width, height) = (u32::from_be_bytes([w0, w1, w2, w3]), u32::from_be_bytes([h0, h1, h2, h3]));
-    if width == 0 || height == 0 {
-        return Err(Error::new(Code::InvalidSize, format!("{width} x {height}")));
-    }
+    check_sides((width as usize, height as usize))?;
     // PNG 11.2.1: colour type 3 is indexed.
     let is_indexed = color_type == 3;
+    let samples = match color_type {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    let pixel_bits = u64::from(depth) * samples;
     let (mut exif, mut has_palette) = (None, false);
     let (mut pixels_ended, mut has_pixels) = (false, false);
-    let (mut at, mut read) = (header.place.end, 1);
+    let (mut at, mut read, mut idat_bytes) = (header.place.end, 1, 0);
     loop {
         let chunk = chunk_at(bytes, at)?;
         at = chunk.place.end;
@@ -95,7 +105,10 @@ pub(super) fn survey<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Survey<'a>>
         match &chunk.name {
             b"IDAT" if pixels_ended => return Err(chunk.corrupt("IDAT chunks with others between them")),
             b"IDAT" if is_indexed && !has_palette => return Err(chunk.corrupt("indexed colours without PLTE")),
-            b"IDAT" => has_pixels = true,
+            b"IDAT" => {
+                has_pixels = true;
+                idat_bytes += chunk.data.len() as u64;
+            }
             b"PLTE" if has_palette => return Err(chunk.corrupt("two PLTE chunks")),
             // PNG 11.2.2.
             b"PLTE" if chunk.data.len() % 3 != 0 || !(3..=768).contains(&chunk.data.len()) => {
@@ -103,7 +116,7 @@ pub(super) fn survey<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Survey<'a>>
             }
             b"PLTE" => has_palette = true,
             b"IEND" if !has_pixels => return Err(chunk.corrupt("no IDAT chunk")),
-            b"IEND" => return Ok(Survey { width, height, is_indexed, exif }),
+            b"IEND" => return Ok(Survey { width, height, is_indexed, pixel_bits, idat_bytes, exif }),
             // The first one that is whole counts; what is broken in ancillary chunks costs nothing.
             b"eXIf" if exif.is_none() && has_right_crc(bytes, &chunk) => exif = Some(chunk.data),
             // PNG 5.4: a capital first letter says that the picture cannot be had without the chunk.

@@ -1,4 +1,4 @@
-//! Pictures of indexed colours: packed indices to pixels.
+//! What several formats share: palettes, and rows of pixels in the wanted mode.
 
 use crate::{Mode, color};
 
@@ -19,9 +19,23 @@ impl Palette {
         palette
     }
 
+    /// Greys of 1, 2, 4 or 8 bits, from black to white or the other way round.
+    pub(super) fn greys(bits: usize, is_white_zero: bool) -> Self {
+        let top = (1 << bits) - 1;
+        Self::new((0..=top).map(|level| {
+            let grey = (level * 255 / top) as u8;
+            [if is_white_zero { 255 - grey } else { grey }; 3]
+        }))
+    }
+
     /// The alpha of the first colours.
     pub(super) fn set_alpha(&mut self, alpha: impl IntoIterator<Item = u8>) {
         self.colors.iter_mut().zip(alpha).for_each(|(color, alpha)| color[3] = alpha);
+    }
+
+    /// Makes one colour fully transparent.
+    pub(super) fn set_transparent(&mut self, index: u8) {
+        self.colors[usize::from(index)][3] = 0;
     }
 
     /// Writes a row of pixels from indices of 1, 2, 4 or 8 bits, the first in a byte's high bits; returns the highest index.
@@ -63,6 +77,17 @@ fn paint<const CHANNELS: usize>(
         }
     }
     highest
+}
+
+/// Writes a row of pixels of red, green, blue and alpha.
+pub(super) fn write(pixels: impl Iterator<Item = [u8; 4]>, mode: Mode, out: &mut [u8]) {
+    for (out, [red, green, blue, alpha]) in out.chunks_exact_mut(mode.channels()).zip(pixels) {
+        match mode {
+            Mode::Grey => color::rgb_to_grey(&[red, green, blue], out),
+            Mode::Rgb => out.copy_from_slice(&[red, green, blue]),
+            Mode::Rgba => out.copy_from_slice(&[red, green, blue, alpha]),
+        }
+    }
 }
 
 #[cfg(test)]
