@@ -141,8 +141,10 @@ def resolve(api_key: str | None, base_url: str | None) -> Credentials:
         if _is_same_origin(base_url, env_url):
             api_key = env_key
         else:
+            # Only an address that is plain is shown.
+            shown = Credentials(None, base_url).base_url
             advice = "pass api_key=... for another API"
-            _logger.warning("%s is not sent to %s, as it belongs to %s: %s", _ENV_KEY, base_url, _ENV_URL, advice)
+            _logger.warning("%s is not sent to %s, as it belongs to %s: %s", _ENV_KEY, shown, _ENV_URL, advice)
     else:
         api_key = api_key or env_key
     base_url = base_url or env_url

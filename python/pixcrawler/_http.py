@@ -17,8 +17,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urljoin, urlsplit
 
 import httpcore
@@ -66,6 +66,12 @@ _REFUSALS: dict[int, tuple[type[PixCrawlerError], str]] = {
     410: (NotFoundError, "not_found"),
 }
 _ERROR_TEXT_CHARACTERS = 200
+# Where a server's text is likely to repeat a secret: the query and the user name of an address, a header's value.
+_LIKELY_SECRETS = (
+    (re.compile(r"(?<=[\w/.%~-])\?[^\s\"'<>]+"), "?***"),
+    (re.compile(r"//[^\s/@]+@"), "//***@"),
+    (re.compile(r"\b(Bearer|Basic)\s+[^\s\"'<>,]+", re.IGNORECASE), r"\1 ***"),
+)
 # Shorter values in an address are no secrets, and masking them would make a server's text unreadable.
 _SECRET_CHARACTERS = 6
 
@@ -101,7 +107,7 @@ class _Response:
     """
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     parts: Iterable[bytes]
     body: Body | None
     close: Callable[[], object]
@@ -163,7 +169,10 @@ class Answer:
         try:
             yield from self._response.parts
         except _EXCEPTIONS as exc:
-            _raise_mapped(exc, self.url)
+            error = _mapped(exc, self.url)
+        else:
+            return
+        raise error
 
     def receive_into(self, buffer: SegmentBuffer) -> bool:
         """Append the whole body to a buffer, without a copy on the way.
@@ -178,7 +187,8 @@ class Answer:
         try:
             return body is not None and body.receive_into(buffer)
         except _EXCEPTIONS as exc:
-            _raise_mapped(exc, self.url)
+            error = _mapped(exc, self.url)
+        raise error
 
     def start(self, limit: int) -> bytes:
         """The start of a body that is not what it should be; nothing if the connection breaks. The rest is not read.
@@ -307,7 +317,7 @@ class Http:
                 if response.status not in _REDIRECTS:
                     yield Answer(response, url, foreign=foreign)
                     return
-                url = SecretText(_redirect_target(url, response.headers.get("location", "")))
+                url = _redirect_target(url, SecretText(response.headers.get("location", "")))
                 response.close()
             message = f"{show_url(url)}: more than {self._limits.redirects} redirects"
             raise NetworkError(message, code="redirect")
@@ -327,17 +337,15 @@ class Http:
             else:
                 timeout = httpx.Timeout(idle_s, connect=connect_s)
                 response = self._send_injected(url, sent, timeout, authorized=authorized)
-        except _EXCEPTIONS as exc:
-            _raise_mapped(exc, url)
-        except PixCrawlerError:
-            raise
-        except OSError as exc:
-            message = f"{show_url(url)}: {exc.strerror or type(exc).__name__}"
-            raise NetworkError(message, code="connection", retryable=True) from _bare(exc)
-        try:
-            yield response
-        finally:
-            response.close()
+        except _EXCEPTIONS_OF_SENDING as exc:
+            error = _mapped(exc, url)
+        else:
+            try:
+                yield response
+            finally:
+                response.close()
+            return
+        raise error
 
     def _send_injected(
         self, url: str, headers: Mapping[str, str], timeout: httpx.Timeout, *, authorized: bool
@@ -385,8 +393,9 @@ class Http:
         except _wire.TooManyValuesError as exc:
             message, code = f"{show_url(url)}: {exc}", "answer_too_large"
         except _wire.BadJsonError as exc:
-            start = self.clean(body[: 4 * _ERROR_TEXT_CHARACTERS], url)
-            message, code = f"{show_url(url)}: {exc}; the answer starts with: {start}", "protocol"
+            start = self.clean(_message_of(None, body[: 4 * _ERROR_TEXT_CHARACTERS]), url)
+            text = f"; the answer starts with: {start}" if start else ""
+            message, code = f"{show_url(url)}: {exc}{text}", "protocol"
         # Outside of the handlers and without the body: an answer can hold addresses that are secrets.
         del body
         raise ProtocolError(message, code=code)
@@ -439,8 +448,12 @@ class Http:
         secrets = [self._credentials.api_key, parts.password, parts.query]
         secrets += [value for _, value in parse_qsl(parts.query, keep_blank_values=True)]
         secrets += [field.partition("=")[2] for field in parts.query.split("&")]
+        if parts.username:
+            secrets.append(base64.b64encode(unquote(f"{parts.username}:{parts.password or ''}").encode()).decode())
         for secret in sorted({s for s in secrets if s and len(s) >= _SECRET_CHARACTERS}, key=len, reverse=True):
             shown = shown.replace(secret, "***").replace(unquote(secret), "***")
+        for pattern, replacement in _LIKELY_SECRETS:
+            shown = pattern.sub(replacement, shown)
         return escape(shown.strip(), limit=_ERROR_TEXT_CHARACTERS)
 
 
@@ -464,11 +477,13 @@ def _first(parts: Iterable[bytes], limit: int) -> Iterator[bytes]:
 
 
 def _message_of(document: Any, body: bytes) -> str | bytes:
-    """The sentence in an error body of the usual shapes, else the body."""
+    """The sentence in an error body of the usual shapes, else the body; nothing of other JSON, as it may be records."""
     for _ in range(2):
         if isinstance(document, dict):
             document = next((document[key] for key in ("message", "detail", "error") if document.get(key)), None)
-    return document if isinstance(document, str) else body
+    if isinstance(document, str):
+        return document
+    return b"" if body.lstrip()[:1] in {b"{", b"[", b'"'} else body
 
 
 def _job_state(document: Any) -> tuple[str | None, float | None]:
@@ -495,16 +510,16 @@ def _origin(url: str) -> tuple[str, str, int]:
     return scheme, target.host.rstrip("."), port
 
 
-def _redirect_target(url: str, location: str) -> str:
+def _redirect_target(url: str, location: str) -> SecretText:
     """Where a redirect leads, if it may be followed."""
     here = show_url(url)
     if not location or len(location) > URL_MAX_CHARACTERS:
         message = f"{here}: a redirect with {'no' if not location else 'too long an'} address"
         raise NetworkError(message, code="redirect")
     try:
-        parts = urlsplit(location)
         # urljoin would take `http:///x` for a path here.
-        target = urljoin(url, location) if parts.netloc or not parts.scheme else ""
+        is_malformed = bool(urlsplit(location).scheme) and not urlsplit(location).netloc
+        target = SecretText("" if is_malformed else urljoin(url, location))
         scheme = _origin(target)[0]
     except (ValueError, NetworkError):
         message = f"{here}: a redirect to what is not an http or https address with a host"
@@ -542,6 +557,7 @@ _OWN: dict[type[Exception], tuple[str, str]] = {
     _network.OutOfTimeError: ("the request's total time is over", "timeout"),
     _network.TooSlowError: ("it trickles", "timeout"),
     _network.PrivateAddressError: ("", "private_host"),
+    _tls.CertificatesError: ("", "tls"),
 }
 _EXCEPTIONS: tuple[type[Exception], ...] = (
     *_OWN,
@@ -554,20 +570,23 @@ _EXCEPTIONS: tuple[type[Exception], ...] = (
     httpcore.ProxyError,
     httpcore.UnsupportedProtocol,
     httpcore.ConnectionNotAvailable,
-    _tls.CertificatesError,
     ssl.SSLError,
 )
+_EXCEPTIONS_OF_SENDING: tuple[type[Exception], ...] = (*_EXCEPTIONS, OSError)
 _WRAPPERS = (httpx.HTTPError, httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException)
 # What a server sent, as h11 quotes it: it may echo a secret.
 _QUOTED = re.compile(r":?\s*(?:bytearray\()?b?['\"].*", re.DOTALL)
 
 
-def _raise_mapped(exc: Exception, url: str) -> NoReturn:
-    """Raise our error for one of :data:`_EXCEPTIONS`, most specific first."""
+def _mapped(exc: Exception, url: str) -> NetworkError:
+    """Our error for one of :data:`_EXCEPTIONS` or of the system's, most specific first.
+
+    To be raised outside of the handler, so that ``exc`` does not become its context: frames of httpx, httpcore and h11
+    have the request's headers among their variables, and their texts quote addresses, headers and answers.
+    """
     place = show_url(url)
     root = _root(exc)
-    text = _QUOTED.sub("", str(exc)) if isinstance(exc, httpx.ProtocolError | httpcore.ProtocolError) else str(exc)
-    reason = escape(text, limit=_ERROR_TEXT_CHARACTERS) or type(exc).__name__
+    reason = _reason(exc)
     error: NetworkError
     if type(exc) in _OWN:
         text, code = _OWN[type(exc)]
@@ -575,8 +594,6 @@ def _raise_mapped(exc: Exception, url: str) -> NoReturn:
         error = NetworkError(detail, code=code, retryable=code == "timeout")
     elif isinstance(exc, httpx.TimeoutException | httpcore.TimeoutException):
         error = NetworkError(f"{place}: {type(exc).__name__}", code="timeout", retryable=True)
-    elif isinstance(exc, _tls.CertificatesError):
-        error = NetworkError(f"{place}: {exc}", code="tls")
     elif isinstance(root, ssl.SSLError):
         error = NetworkError(f"{place}: {_tls.explain(root)}", code="tls", retryable=not _tls.is_permanent(root))
     elif isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpcore.UnsupportedProtocol):
@@ -587,7 +604,16 @@ def _raise_mapped(exc: Exception, url: str) -> NoReturn:
         error = NetworkError(f"{place}: a header cannot be sent", code="bad_url")
     else:
         error = NetworkError(f"{place}: {reason}", code="connection", retryable=True)
-    raise error from _bare(root)
+    # Of the system's exceptions the text is worth showing.
+    error.__cause__ = root.with_traceback(None) if isinstance(root, OSError) else None
+    return error
+
+
+def _reason(exc: Exception) -> str:
+    text = (exc.strerror or "") if isinstance(exc, OSError) else str(exc)
+    if isinstance(exc, httpx.ProtocolError | httpcore.ProtocolError):
+        text = _QUOTED.sub("", text)
+    return escape(text, limit=_ERROR_TEXT_CHARACTERS) or type(exc).__name__
 
 
 def _root(exc: BaseException) -> BaseException:
@@ -595,14 +621,6 @@ def _root(exc: BaseException) -> BaseException:
     while isinstance(exc, _WRAPPERS) and (inner := exc.__cause__ or exc.__context__) is not None:
         exc = inner
     return exc
-
-
-def _bare(exc: BaseException) -> BaseException | None:
-    """The cause to show of an error: the system's, without the variables of the frames that it passed.
-
-    Texts of httpx, httpcore and h11 quote addresses, headers and answers.
-    """
-    return exc.with_traceback(None) if isinstance(exc, OSError) else None
 
 
 class _Target(NamedTuple):

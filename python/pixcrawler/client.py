@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import multiprocessing.context
@@ -177,7 +178,7 @@ class PixCrawlerClient:
         for items, first, where in self._pages("/jobs", query):
             for i, item in enumerate(items, first):
                 job = _wire.job_from_json(item, where=f"{where}.items[{i}]")
-                jobs.setdefault(job.id, job)
+                jobs.setdefault(job.id, dataclasses.replace(job, chunks=None))
         return sorted(jobs.values(), key=lambda job: job.created_at or _BEGINNING, reverse=True)
 
     def get_job(self, job_id: str) -> Job:
