@@ -9,6 +9,8 @@ TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" PYO3_P
 # rust/python is a Python extension: it needs libpython to link a test program, and has no logic to test.
 PURE_CRATES := -p pixcrawler-core -p pixcrawler-jpeg -p pixcrawler-resize -p pixcrawler-webp
 PYTHON_CODE := python tests benches scripts
+# Tests whose names carry a case of docs/reliability.md.
+CASES := test_Z or test_B or test_I or test_J or test_P or test_X or test_N or test_R or test_F or test_U
 
 .PHONY: help
 help: ## List the tasks
@@ -63,13 +65,15 @@ docs: ## Write the pages that are made from the code: docs/errors.md
 .PHONY: reliability
 reliability: ## Run the tests of bad input, networks and callers, and write docs/reliability.md from their results
 	@mkdir -p target
-	$(BIN)/pytest tests --quiet --junitxml=target/reliability.xml -k "$$(printf 'test_%s or ' Z B I J P X N R F)test_U"
-	$(TOOLS) cargo test $(PURE_CRATES) >target/reliability.txt
-	$(BIN)/python scripts/reliability_page.py --pytest target/reliability.xml --cargo target/reliability.txt
+	$(BIN)/pytest --quiet -n auto -m "not alone" --junitxml=target/shared.xml -k "$(CASES)"
+	$(BIN)/pytest --quiet -m alone --junitxml=target/alone.xml -k "$(CASES)"
+	$(TOOLS) cargo test $(PURE_CRATES) >target/cargo-test.txt
+	$(BIN)/python scripts/reliability_page.py --pytest target/shared.xml target/alone.xml --cargo target/cargo-test.txt
 
 .PHONY: python-test
-python-test: ## Test the installed package (ARGS="tests/unit -k retry")
-	$(BIN)/pytest $(ARGS)
+python-test: ## Test the installed package (ARGS="tests/unit -k retry"); 5: no test is of that kind
+	$(BIN)/pytest -n auto -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/pytest -m alone $(ARGS) || [ $$? -eq 5 ]
 
 .PHONY: bench
 bench: ## Run the benchmarks; tables, JSON and a plot

@@ -87,10 +87,10 @@ def read_pytest(path: Path, cases: dict[str, Case]) -> None:
     """Add the tests of a JUnit file."""
     for test in ET.parse(path).iter("testcase"):  # noqa: S314 - pytest wrote it a moment ago
         function = test.get("name", "").partition("[")[0]
-        found = re.match(r"test_([A-Z])-?(\d\d)_", function)
+        found = re.match(r"test_([A-Z]\d\d)_", function)
         if found is None:
             continue
-        case = cases[found[1] + found[2]]
+        case = cases[found[1]]
         skip = test.find("skipped")
         if test.find("failure") is not None or test.find("error") is not None:
             case.failed.add(function)
@@ -102,15 +102,16 @@ def read_pytest(path: Path, cases: dict[str, Case]) -> None:
 
 def read_cargo(path: Path, cases: dict[str, Case]) -> None:
     """Add the tests of what ``cargo test`` printed."""
-    line = re.compile(r"^test (?:\w+::)*(([a-z])(\d\d)_\w+) \.\.\. (ok|FAILED|ignored)", re.MULTILINE)
-    for function, section, number, result in line.findall(path.read_text(encoding="utf-8")):
-        case = cases[section.upper() + number]
-        if result == "ok":
-            case.passed.add(function)
-        elif result == "FAILED":
-            case.failed.add(function)
-        else:
-            case.skipped[function] = "ignored"
+    line = re.compile(r"^test (?:\w+::)*(((?:[a-z]\d\d_)+)\w+) \.\.\. (ok|FAILED|ignored)", re.MULTILINE)
+    for function, numbers, result in line.findall(path.read_text(encoding="utf-8")):
+        for number in numbers.upper().split("_")[:-1]:
+            case = cases[number]
+            if result == "ok":
+                case.passed.add(function)
+            elif result == "FAILED":
+                case.failed.add(function)
+            else:
+                case.skipped[function] = "ignored"
 
 
 def page(cases: dict[str, Case]) -> str:
@@ -133,20 +134,21 @@ def page(cases: dict[str, Case]) -> str:
             if case is None:
                 details.append(f"| {number} | - | later: {LATER[number]} |")
                 continue
-            names = sorted(case.passed | case.failed | set(case.skipped))
-            shown = ", ".join(re.sub(r"^(test_)?[A-Za-z]-?\d\d_", "", name).replace("_", " ") for name in names)
-            details.append(f"| {number} | {shown} | {case.state} |")
+            functions = case.passed | case.failed | set(case.skipped)
+            names = {re.sub(r"^(test_)?([A-Za-z]\d\d_)+", "", name).replace("_", " ") for name in functions}
+            details.append(f"| {number} | {', '.join(sorted(names))} | {case.state} |")
     return "\n".join([HEAD, *summary, *details]) + "\n"
 
 
 def main() -> None:
     """Read the results and write the page."""
     parser = argparse.ArgumentParser(description="Writes docs/reliability.md from the results of a test run.")
-    parser.add_argument("--pytest", type=Path, required=True, help="what pytest --junitxml wrote")
+    parser.add_argument("--pytest", type=Path, nargs="+", required=True, help="what pytest --junitxml wrote")
     parser.add_argument("--cargo", type=Path, required=True, help="what cargo test printed")
     arguments = parser.parse_args()
     cases: dict[str, Case] = defaultdict(Case)
-    read_pytest(arguments.pytest, cases)
+    for path in arguments.pytest:
+        read_pytest(path, cases)
     read_cargo(arguments.cargo, cases)
     PAGE.write_text(page(dict(cases)), encoding="utf-8")
     print(f"{PAGE.name}: {sum(case.state == 'passed' for case in cases.values())} cases passed")

@@ -62,7 +62,17 @@ def test_the_readmes_examples_run(photos: Path, tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/jpeg.md", "docs/errors.md"]
+    "name",
+    [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/jpeg.md",
+        "docs/errors.md",
+        "docs/formats.md",
+        "docs/reliability.md",
+    ],
 )
 def test_links_to_files_lead_somewhere(name: str) -> None:
     path = ROOT / name

@@ -210,8 +210,8 @@ pub fn check_batch(input: &[u8]) {
         let Ok(results) = batch::decode_into(&batch, SIDE, SIDE, &mut out, &context, on(threads));
         assert_eq!(results.len(), batch.len());
         assert!(out[batch.len() * slot..].iter().all(|&byte| byte == fill), "written beyond the last slot");
-        let outcome = |(result, slot): (&Result<(), _>, &[u8])| match result {
-            Ok(()) => Ok(slot.to_vec()),
+        let outcome = |(result, slot): (&pixcrawler_core::Result<_>, &[u8])| match result {
+            Ok(_) => Ok(slot.to_vec()),
             Err(error) => Err(pixcrawler_core::Error::code(error)),
         };
         results.iter().zip(out.chunks_exact(slot)).map(outcome).collect::<Vec<_>>()

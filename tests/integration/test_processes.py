@@ -243,6 +243,7 @@ print("finished", flush=True)
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", INTERRUPTED)
 def test_F04_ctrl_c_ends_a_big_batch_within_a_second(slow_chunk: Path, way: str) -> None:
     process = subprocess.Popen(

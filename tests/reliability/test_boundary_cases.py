@@ -87,6 +87,7 @@ print(best)
 """
 
 
+@pytest.mark.alone
 def test_F04_another_thread_keeps_its_speed_while_a_batch_is_decoded() -> None:
     assert float(run_child(PRELUDE + GIL, TESTS)) >= 0.9
 
@@ -99,6 +100,7 @@ STALLED = {
 }
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stall_after", [-1, 1000], ids=["headers", "body"])
 @pytest.mark.parametrize("way", STALLED)
 def test_F04_ctrl_c_ends_a_stalled_download_within_a_second(

@@ -569,6 +569,7 @@ INTERRUPTED = """
 """
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 @pytest.mark.parametrize("stall", ["silence", "retry-after"])
 @pytest.mark.parametrize("what", ["pass", "sample", "samples"])

@@ -105,7 +105,8 @@ def test_B12_without_a_limit_of_pixels_nothing_is_allocated_either(
     examiner: Examiner, width: int, height: int, interlaced: bool
 ) -> None:
     data = png(ihdr(width, height, 8, RGB, interlaced=interlaced), *idats(RAW), IEND)
-    outcome = examiner.images({"b.png": data}, growth_bytes=8 * MIB, limits={"pixels": (1 << 63) - 1})
+    limits = dict.fromkeys(("pixels", "side"), (1 << 63) - 1)
+    outcome = examiner.images({"b.png": data}, growth_bytes=8 * MIB, limits=limits)
     assert outcome.codes == {"b.png": "limit_pixels" if width == height == TOP else "truncated_image"}
     assert "cannot hold a picture" in outcome.text or width == height == TOP
 
@@ -127,7 +128,7 @@ def test_B12_files_that_image_png_once_overflowed_on(examiner: Examiner) -> None
     }
     outcome = examiner.images(files, growth_bytes=300 * MIB, seconds=10)
     assert set(outcome.codes) == set(files)
-    assert set(outcome.codes.values()) <= {"limit_pixels", "limit_memory", "corrupt", "truncated_image"}
+    assert set(outcome.codes.values()) <= {"limit_pixels", "limit_side", "corrupt", "truncated_image"}
 
 
 @pytest.mark.parametrize("cut", ["one chunk", "many chunks"])
