@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import h11
 import httpcore
 
-from pixcrawler._constants import HEAD_MAX_BYTES, KEEPALIVE_S, READ_BYTES
+from pixcrawler._constants import KEEPALIVE_S, READ_BYTES
 
 if TYPE_CHECKING:
     import ssl
@@ -48,22 +48,33 @@ class DirectPool(httpcore.ConnectionPool):
         backend: Makes the sockets.
         ssl_context: Called for each connection over TLS.
         max_keepalive: Idle connections kept.
+        header_bytes: Bytes of the heads of one answer, interim ones included.
     """
 
-    def __init__(self, backend: Backend, ssl_context: Callable[[], ssl.SSLContext], max_keepalive: int) -> None:
+    def __init__(
+        self, backend: Backend, ssl_context: Callable[[], ssl.SSLContext], max_keepalive: int, header_bytes: int
+    ) -> None:
         super().__init__(max_connections=None, max_keepalive_connections=max_keepalive)
+        self._header_bytes = header_bytes
         self._backend = backend
         self._make_ssl_context = ssl_context
 
     def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
         """A connection that is not connected yet."""
-        return _Connection(origin, self._backend, self._make_ssl_context)
+        return _Connection(origin, self._backend, self._make_ssl_context, self._header_bytes)
 
 
 class _Connection(httpcore.ConnectionInterface):
     """One connection, for GET requests one after the other."""
 
-    def __init__(self, origin: httpcore.Origin, backend: Backend, ssl_context: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self,
+        origin: httpcore.Origin,
+        backend: Backend,
+        ssl_context: Callable[[], ssl.SSLContext],
+        header_bytes: int,
+    ) -> None:
+        self.header_bytes = header_bytes
         self._origin = origin
         self._backend = backend
         self._make_ssl_context = ssl_context
@@ -90,7 +101,8 @@ class _Connection(httpcore.ConnectionInterface):
             if self._stream is None:
                 self._stream = self._connect(timeouts["connect"])
             # A new one for each request, as it does not see all of a body.
-            parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_MAX_BYTES)
+            # Its own limit, which says less, is never reached.
+            parser = h11.Connection(h11.CLIENT, max_incomplete_event_size=self.header_bytes + 2 * _HEAD_READ_BYTES)
             with _mapped():
                 head = parser.send(
                     h11.Request(method=request.method, target=request.url.target, headers=request.headers)
@@ -196,7 +208,7 @@ class Body:
         """The answer's head, after any interim ones.
 
         Raises:
-            httpcore.RemoteProtocolError: It breaks the rules, or they are longer than 64 KiB.
+            httpcore.RemoteProtocolError: It breaks the rules, or they are longer than the limit.
         """
         event = self._next_event(_HEAD_READ_BYTES)
         while not isinstance(event, h11.Response):
@@ -251,9 +263,9 @@ class Body:
             if event is not h11.NEED_DATA:
                 return event
             is_head = self._parser.their_state is h11.SEND_RESPONSE
-            if is_head and self._head_bytes >= HEAD_MAX_BYTES:
-                # h11 bounds one head; of interim ones there can be any number.
-                message = f"more than {HEAD_MAX_BYTES} bytes of headers"
+            if is_head and self._head_bytes >= self._connection.header_bytes:
+                # One head's, or those of any number of interim ones.
+                message = f"more than {self._connection.header_bytes} bytes of headers (Limits.header_bytes)"
                 raise httpcore.RemoteProtocolError(message)
             data = self._stream.read_some(max_bytes, self._timeout)
             if is_head and not data:

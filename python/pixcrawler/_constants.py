@@ -24,9 +24,6 @@ READ_BYTES = 262_144
 # Idle connections are kept this long: a consumer that trains between batches comes back after seconds.
 KEEPALIVE_S = 30.0
 
-# The heads of one answer, interim ones included.
-HEAD_MAX_BYTES = 65_536
-
 # Retries. The count starts anew whenever bytes advance, so the total time is what bounds a server that trickles.
 RETRIES = 3
 BACKOFF_FIRST_S = 0.5

@@ -281,7 +281,12 @@ class Http:
                 message = "the client is closed"
                 raise RuntimeError(message)
             if self._own is None and self._injected is None:
-                self._own = _Pools(self._guard, verify_ssl=self._verify_ssl, max_connections=self._max_connections)
+                self._own = _Pools(
+                    self._guard,
+                    verify_ssl=self._verify_ssl,
+                    max_connections=self._max_connections,
+                    header_bytes=self._limits.header_bytes,
+                )
             return self._own
 
     @contextlib.contextmanager
@@ -646,8 +651,9 @@ def _target_of(url: str) -> _Target:
 class _Pools:
     """Pools of connections: one for direct ones, one for each proxy that the environment names."""
 
-    def __init__(self, guard: _network.Guard, *, verify_ssl: bool, max_connections: int) -> None:
+    def __init__(self, guard: _network.Guard, *, verify_ssl: bool, max_connections: int, header_bytes: int) -> None:
         self._guard = guard
+        self._header_bytes = header_bytes
         self._verify_ssl = verify_ssl
         self._max_connections = max_connections
         self._pools: dict[str | None, httpcore.ConnectionPool] = {}
@@ -682,7 +688,8 @@ class _Pools:
 
     def _make_pool(self, proxy: str | None) -> httpcore.ConnectionPool:
         if proxy is None:
-            return DirectPool(_network.Backend(self._guard), self._make_ssl_context, self._max_connections)
+            backend = _network.Backend(self._guard)
+            return DirectPool(backend, self._make_ssl_context, self._max_connections, self._header_bytes)
         parts = _proxy_parts(proxy)
         user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
         address = httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user)

@@ -30,6 +30,7 @@ class Limits:
         chunk_bytes: Bytes of one chunk.
         json_bytes: Bytes of one answer of the API, of which each JSON value counts as 16 at least; all pages of one
             list may have four times as many.
+        header_bytes: Bytes of the headers of one answer, interim ones included; through a proxy httpcore bounds them.
         redirects: Redirects followed for one request.
         error_body_bytes: Bytes read of the body of an error answer.
 
@@ -53,6 +54,7 @@ class Limits:
     png_chunks: int = 10_000
     chunk_bytes: int = 4 << 30
     json_bytes: int = 64 << 20
+    header_bytes: int = 65_536
     redirects: int = 5
     error_body_bytes: int = 4096
 

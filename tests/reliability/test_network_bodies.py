@@ -566,8 +566,18 @@ def test_N18_endless_headers_are_cut(server: FaultyServer, answer: Answer) -> No
         assert caught.value.code == "download_failed"
         assert isinstance(caught.value.__cause__, NetworkError)
         assert raw.connections == 4
+        said = "no response line" if answer is empty_lines else "more than 65536 bytes of headers (Limits.header_bytes)"
+        assert said in str(caught.value)
         # What the sockets hold beyond it was sent as well.
         assert raw.sent_bytes < 4 * 16 << 20
+        rig.close()
+
+
+def test_N18_the_limit_of_headers_is_the_users(server: FaultyServer) -> None:
+    with RawServer(lambda head, _: partial(head, DATA, b"X-Long: " + b"v" * 9_000)) as raw:
+        rig = Rig(server, url=f"{raw.url}/c0.zip", limits=Limits(header_bytes=4_000))
+        with pytest.raises(DownloadError, match="more than 4000 bytes of headers"):
+            rig.fetch()
         rig.close()
 
 
