@@ -59,7 +59,10 @@ def _flip(data: bytes) -> bytes:
 
 def _bomb(data: bytes) -> bytes:
     """The frame header (T.81 B.2.2) says 65,535 x 65,535 pixels."""
-    at = next(at for marker in (b"\xff\xc0", b"\xff\xc2") if (at := data.find(marker)) >= 0)
+    at = 2
+    # Segment by segment: a thumbnail in front has a frame header of its own.
+    while data[at + 1] not in {0xC0, 0xC1, 0xC2}:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return data[: at + 5] + b"\xff" * 4 + data[at + 9 :]
 
 
