@@ -241,6 +241,8 @@ def verify_dataset(
             allow_private_hosts=allow_private_hosts,
             max_workers=max_workers,
         )
+        # Not in a traceback that lists variables.
+        del api_key
         source = ApiSource(client, str(job_id), owns_client=True)
     with closing(source):
         repairer = None if folder is None else Repairer(folder, source, options.limits)

@@ -319,7 +319,8 @@ def test_R08_no_secret_of_a_whole_run(server: FaultyServer, other: FaultyServer,
     assert len(watch.codes) == 1
     server.always[""] = Fault(status=401, body=ECHO.encode())
     watch.note([failure_of(lambda: pixcrawler.load_dataset("j", KEY, server.url))])
-    assert watch.codes[1:] == ["auth"]
+    watch.note([failure_of(lambda: pixcrawler.verify_dataset("j", KEY, server.url))])
+    assert watch.codes[1:] == ["auth", "auth"]
 
 
 def test_R08_a_pickle_has_no_secret_and_serves_with_the_reader_s_key(
