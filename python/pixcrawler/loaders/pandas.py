@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pixcrawler.loaders.missing import needs
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,11 +30,8 @@ def failures_frame(failures: Iterable[Failure]) -> pd.DataFrame:
     Raises:
         ImportError: pandas is not installed.
     """
-    try:
+    with needs("pandas", "to_dataframe()"):
         import pandas as pd
-    except ImportError as exc:
-        message = 'to_dataframe() needs pandas: pip install "pixcrawler-sdk[pandas]"'
-        raise ImportError(message) from exc
     # As objects: pandas' own texts know neither None nor lone surrogates.
     rows = [failure.to_dict() for failure in failures]
     frame = pd.DataFrame(rows, columns=list(_COLUMNS), dtype=object)
