@@ -5,7 +5,7 @@ exceptions of :mod:`pixcrawler.exceptions` that have not been raised; a caller's
 ``TypeError``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Final, TypeAlias, TypedDict, final
 
@@ -229,6 +229,16 @@ class Directory:
         Raises:
             ArchiveError, LimitError: The member is refused.
         """
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Directory], tuple[bytes]]:
+        """Pickled as the table that was read, without reading it again: about 16 bytes an entry, and its name."""
+
+def restore_directory(data: bytes, /) -> Directory:
+    """The directory of a pickle.
+
+    Raises:
+        ValueError: These bytes are of no pickled directory.
+    """
 
 Item: TypeAlias = tuple[Buffer, int, Directory, int]
 """A member to decode: a buffer that holds its extent, the chunk position of its first byte, directory, index."""

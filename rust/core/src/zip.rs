@@ -12,6 +12,7 @@ mod fields;
 mod local;
 mod locate;
 mod name;
+mod table;
 mod tolerated;
 
 pub use directory::{Directory, Entry, Method};

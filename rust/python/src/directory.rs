@@ -4,7 +4,7 @@ use pixcrawler_core::inflate::read_member;
 use pixcrawler_core::{Limits, zip};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::buffers::Buffer;
 use crate::errors;
@@ -59,6 +59,66 @@ impl From<PyLimits> for Limits {
             markers,
             png_chunks,
         }
+    }
+}
+
+impl PyLimits {
+    const COUNT: usize = 13;
+
+    /// Of a directory's pickle: all numbers, in one order.
+    fn numbers(limits: &Limits) -> [u64; Self::COUNT] {
+        let scans = limits.scans.into();
+        let &Limits { entries, directory_bytes, prefix_bytes, member_bytes, inflated_bytes, inflate_ratio, .. } =
+            limits;
+        let &Limits { chunk_inflated_bytes, pixels, side, scan_pixels, markers, png_chunks, .. } = limits;
+        [
+            entries,
+            directory_bytes,
+            prefix_bytes,
+            member_bytes,
+            inflated_bytes,
+            inflate_ratio,
+            chunk_inflated_bytes,
+            pixels,
+            side,
+            scans,
+            scan_pixels,
+            markers,
+            png_chunks,
+        ]
+    }
+
+    fn from_numbers(numbers: [u64; Self::COUNT]) -> Option<Limits> {
+        let [
+            entries,
+            directory_bytes,
+            prefix_bytes,
+            member_bytes,
+            inflated_bytes,
+            inflate_ratio,
+            chunk_inflated_bytes,
+            pixels,
+            side,
+            scans,
+            scan_pixels,
+            markers,
+            png_chunks,
+        ] = numbers;
+        Some(Limits {
+            entries,
+            directory_bytes,
+            prefix_bytes,
+            member_bytes,
+            inflated_bytes,
+            inflate_ratio,
+            chunk_inflated_bytes,
+            pixels,
+            side,
+            scans: scans.try_into().ok()?,
+            scan_pixels,
+            markers,
+            png_chunks,
+        })
     }
 }
 
@@ -131,6 +191,15 @@ impl Directory {
         Ok(Self { inner: zip::Directory::bare(names, sizes), limits: Limits::default() })
     }
 
+    /// Pickled as the table that was read: about 16 bytes an entry, and its name.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let limits = PyLimits::numbers(&self.limits);
+        let mut data: Vec<u8> = limits.iter().flat_map(|limit| limit.to_le_bytes()).collect();
+        data.extend(self.inner.to_bytes());
+        let restore = py.import("pixcrawler._native")?.getattr("restore_directory")?;
+        (restore, (PyBytes::new(py, &data),)).into_pyobject(py)
+    }
+
     fn __len__(&self) -> usize {
         self.inner.len()
     }
@@ -188,4 +257,19 @@ impl Directory {
         let read = py.detach(|| read_member(&self.inner, index, bytes, offset, &mut inflated, &self.limits));
         Ok(PyBytes::new(py, read.map_err(|error| errors::raised(py, &error))?))
     }
+}
+
+/// The directory of a pickle.
+#[pyfunction]
+#[pyo3(signature = (data, /))]
+pub(crate) fn restore_directory(data: &[u8]) -> PyResult<Directory> {
+    let restore = || {
+        let (limits, table) = data.split_at_checked(PyLimits::COUNT * 8)?;
+        let mut numbers = [0; PyLimits::COUNT];
+        for (number, bytes) in numbers.iter_mut().zip(limits.as_chunks().0) {
+            *number = u64::from_le_bytes(*bytes);
+        }
+        Some(Directory { inner: zip::Directory::from_bytes(table)?, limits: PyLimits::from_numbers(numbers)? })
+    };
+    restore().ok_or_else(|| PyValueError::new_err(format!("{} bytes that are no pickled directory", data.len())))
 }

@@ -41,6 +41,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(detect_format, module)?)?;
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(buffers::empty, module)?)?;
+    module.add_function(wrap_pyfunction!(directory::restore_directory, module)?)?;
     module.add_class::<batch::Decoder>()?;
     module.add_class::<batch::Kept>()?;
     module.add_class::<buffers::SegmentBuffer>()?;

@@ -84,12 +84,12 @@ pub struct Entry {
     pub header_offset: u64,
     /// Why the member must not be read, as far as the directory shows.
     pub fault: Option<Box<Error>>,
-    folder: bool,
+    pub(super) folder: bool,
     /// Where the name stands in the directory's names: as stored, and as UTF-8, which mostly is the same place.
-    stored_name: Range<usize>,
-    text: Range<usize>,
+    pub(super) stored_name: Range<usize>,
+    pub(super) text: Range<usize>,
     /// The first byte of the chunk that belongs to something else.
-    stop: u64,
+    pub(super) stop: u64,
 }
 
 impl Entry {
@@ -98,7 +98,7 @@ impl Entry {
     }
 
     /// Position after the local header, the name and the data, without the local extra field and the descriptor.
-    fn least_end(&self) -> Option<u64> {
+    pub(super) fn least_end(&self) -> Option<u64> {
         let header = LOCAL_BYTES as u64 + self.stored_name.len() as u64;
         self.header_offset.checked_add(header)?.checked_add(self.compressed_size)
     }
@@ -125,14 +125,14 @@ impl Entry {
 /// The members of one chunk, in the directory's order.
 #[derive(Debug, Clone)]
 pub struct Directory {
-    entries: Vec<Entry>,
-    names: Vec<u8>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) names: Vec<u8>,
     /// Indices of the entries, sorted by name as text, then by index.
-    by_name: Vec<u32>,
-    bare: bool,
+    pub(super) by_name: Vec<u32>,
+    pub(super) bare: bool,
     /// Whether the place of every entry is known, so that what lies between them belongs to none.
-    shows_gaps: bool,
-    tolerated: Tolerated,
+    pub(super) shows_gaps: bool,
+    pub(super) tolerated: Tolerated,
 }
 
 impl Directory {
@@ -439,7 +439,7 @@ impl Directory {
         Ok(())
     }
 
-    fn sort_names(&mut self) {
+    pub(super) fn sort_names(&mut self) {
         let mut order = std::mem::take(&mut self.by_name);
         order.sort_unstable_by(|&one, &two| self.text(one as usize).cmp(self.text(two as usize)).then(one.cmp(&two)));
         self.by_name = order;

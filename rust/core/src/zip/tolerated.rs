@@ -16,6 +16,17 @@ pub(super) struct Tolerated {
 }
 
 impl Tolerated {
+    pub(super) const COUNTS: usize = 6;
+
+    /// All counts, for [`Self::of`].
+    pub(super) fn counts(&self) -> [u64; Self::COUNTS] {
+        [self.in_front, self.between, self.comment, self.trailing, self.folders, self.with_unknown_extra]
+    }
+
+    pub(super) fn of([in_front, between, comment, trailing, folders, with_unknown_extra]: [u64; Self::COUNTS]) -> Self {
+        Self { in_front, between, comment, trailing, folders, with_unknown_extra }
+    }
+
     /// What the end of the file shows.
     pub(super) fn around(location: &Location) -> Self {
         Self { comment: location.comment_bytes, trailing: location.trailing_nuls, ..Self::default() }
@@ -29,14 +40,15 @@ impl Tolerated {
     }
 
     pub(super) fn sentences(&self) -> Vec<String> {
-        let counts = [
-            (self.in_front, "bytes before the first member"),
-            (self.between, "bytes between members (local extra fields, data descriptors, gaps)"),
-            (self.comment, "bytes of archive comment"),
-            (self.trailing, "NULs after the end"),
-            (self.folders, "folders"),
-            (self.with_unknown_extra, "entries with unknown extra fields"),
+        let what = [
+            "bytes before the first member",
+            "bytes between members (local extra fields, data descriptors, gaps)",
+            "bytes of archive comment",
+            "NULs after the end",
+            "folders",
+            "entries with unknown extra fields",
         ];
-        counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
+        let counts = self.counts().into_iter().zip(what).filter(|(count, _)| *count > 0);
+        counts.map(|(count, what)| format!("{count} {what}")).collect()
     }
 }
