@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pixcrawler._machine import usable_cpus
 from pixcrawler._native import MemoryLease, empty
-from pixcrawler.decode_ahead import ArrayJobs, StackedJobs
+from pixcrawler.decode_jobs import ArrayJobs, StackedJobs
 from pixcrawler.exceptions import AuthenticationError, ImageSizeError, PixCrawlerError
 from pixcrawler.failures import Failure, FailureLedger
 from pixcrawler.options import Options, check_count, size_of
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from typing_extensions import Self
 
-    from pixcrawler.decode_ahead import Piece
+    from pixcrawler.decode_ahead import JobKind, Piece
     from pixcrawler.options import ImageSize
     from pixcrawler.records import DatasetInfo
     from pixcrawler.schedule import OpenedChunk
@@ -234,7 +234,7 @@ class Dataset:
         self,
         options: Options,
         image_size: tuple[int, int] | None,
-        jobs: StackedJobs | ArrayJobs,
+        jobs: JobKind,
         *,
         first_batch: int,
     ) -> Pass:

@@ -7,11 +7,11 @@ import time
 from collections import deque
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pixcrawler import _native
 from pixcrawler.downloader import RangesUnsupportedError
-from pixcrawler.exceptions import ArchiveError, ImageSizeError, IntegrityError, PixCrawlerError
+from pixcrawler.exceptions import ArchiveError, ImageSizeError, PixCrawlerError
 from pixcrawler.prefetch import NoSample, Plan
 from pixcrawler.schedule import Sample
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     NativeCall: TypeAlias = Callable[[list[Item], int], Sequence[object]]
 
-__all__ = ["ArrayJobs", "DecodeAhead", "InspectJobs", "Job", "Piece", "StackedJobs"]
+__all__ = ["DecodeAhead", "Job", "JobKind", "Piece"]
 
 # Two batches in work at once: while the last images of one are decoded, idle threads begin the next.
 _DRIVERS = 2
@@ -115,6 +115,19 @@ class Job:
         self.encoded_bytes += stop - start
 
 
+class JobKind(Protocol):
+    """How samples become pieces: the kinds are in :mod:`pixcrawler.decode_jobs`."""
+
+    def size_after(self, good: int, /) -> int:
+        """Samples of the next job, at most, when ``good`` ones were assigned before it."""
+
+    def is_full(self, job: Job, /) -> bool:
+        """Whether a job is large enough before it has all its samples."""
+
+    def run(self, ahead: DecodeAhead, job: Job, /) -> None:
+        """Decode a job: hand over its pieces."""
+
+
 class DecodeAhead:
     """Decodes a run's samples in jobs of consecutive ones.
 
@@ -140,7 +153,7 @@ class DecodeAhead:
         lock: RunLock,
         budget: ByteBudget,
         clock: PassClock,
-        jobs: StackedJobs | ArrayJobs | InspectJobs,
+        jobs: JobKind,
     ) -> None:
         self.source = source
         self.prefetcher = prefetcher
@@ -440,155 +453,3 @@ def _bytes_of(segment: Segment) -> Buffer:
         message = "a segment was released before its samples were decoded"
         raise RuntimeError(message)
     return segment.buffer
-
-
-class StackedJobs:
-    """Samples of one size, stacked: each job is one batch.
-
-    Args:
-        batch_size: Samples of a batch.
-        image_size: (height, width) of every image, or None for the size that the first one has.
-        channels: Bytes a pixel.
-        destination: (N, H, W, C) uint8 that takes all images of the run one after the other, or None for new arrays.
-    """
-
-    def __init__(
-        self,
-        batch_size: int,
-        image_size: tuple[int, int] | None,
-        channels: int,
-        destination: NDArray[np.uint8] | None = None,
-    ) -> None:
-        self._batch_size = batch_size
-        self._image_size = image_size
-        self._channels = channels
-        self._destination = destination
-
-    def size_after(self, good: int) -> int:
-        """Samples of the next job, such that after ``good`` ones before it a job ends where a batch does."""
-        return self._batch_size - good % self._batch_size
-
-    def is_full(self, job: Job) -> bool:
-        """Whether a job has all its samples: a batch is never cut."""
-        return len(job.samples) == job.wanted
-
-    def run(self, ahead: DecodeAhead, job: Job) -> None:
-        """Decode a job."""
-        # Without any size no sample of the job can be decoded: slots of one pixel take the errors.
-        height, width = self._image_size or ahead.find_stacked_size(job) or (1, 1)
-        reserved_bytes = 0
-        if self._destination is None:
-            reserved_bytes = job.wanted * height * width * self._channels
-            if not ahead.take_output(job, reserved_bytes):
-                return
-            out = _native.empty((job.wanted, height, width, self._channels))
-        else:
-            out = self._destination[job.position : job.position + job.wanted]
-        errors: dict[int, PixCrawlerError] = {}
-        kept: dict[int, PixCrawlerError] = {}
-        done = 0
-        while (stop := ahead.ready(job, done)) > done:
-            if stop > len(out):
-                message = (
-                    f"expected {job.position + len(out)} samples as the catalogue counts, the directories have more"
-                )
-                raise IntegrityError(message, code="image_count")
-            slots = out[done:stop]
-
-            def call(items: list[Item], start: int, slots: NDArray[np.uint8] = slots) -> Sequence[object]:
-                return ahead.decoder.decode_into(items, slots[start : start + len(items)])
-
-            decoded = ahead.decode(job.samples[done:stop], call)
-            errors.update({done + position: error for position, error in decoded.errors.items()})
-            kept.update({done + position: error for position, error in decoded.kept.items()})
-            done += len(decoded.images)
-        if not job.is_complete:
-            return
-        if done < len(out) and self._destination is None:
-            # The last batch: an array of its own size, not a part of a larger one.
-            out = out[:done].copy()
-        piece = Piece(job.position, job.samples, out, errors, kept, out.nbytes)
-        ahead.hand_over(job, piece, reserved_bytes=reserved_bytes)
-
-
-class ArrayJobs:
-    """Samples each of its own size, in an array of its own.
-
-    Jobs are as small as keeps the threads busy: what is decoded ahead of the consumer is then still in the processor's
-    cache when it is handed out, and its memory still there when it is used again (photographs of 2,000 x 1,400, two
-    threads: 182 images/s, and 145 with 16 a job).
-
-    Args:
-        threads: Decode threads.
-        memory_bytes: The memory limit.
-    """
-
-    _SAMPLES = 16
-    _ENCODED_BYTES_A_THREAD = 1 << 19
-
-    def __init__(self, threads: int, memory_bytes: int) -> None:
-        self._samples = max(self._SAMPLES, 2 * threads)
-        self._encoded_bytes = self._ENCODED_BYTES_A_THREAD * threads
-        # Decoded bytes of one piece; a larger image makes a piece by itself.
-        self._max_bytes = min(memory_bytes // 64 * threads, memory_bytes // 8)
-
-    def size_after(self, good: int) -> int:  # noqa: ARG002 - batches have no borders here
-        """Samples of the next job, at most."""
-        return self._samples
-
-    def is_full(self, job: Job) -> bool:
-        """Whether a job is large enough before it has all its samples."""
-        return job.encoded_bytes >= self._encoded_bytes
-
-    def run(self, ahead: DecodeAhead, job: Job) -> None:
-        """Decode a job."""
-        done = 0
-        while (stop := ahead.ready(job, done)) > done and ahead.take_output(job, self._max_bytes):
-            done += self._decode(ahead, job, done, stop)
-
-    def _decode(self, ahead: DecodeAhead, job: Job, start: int, stop: int) -> int:
-        """Decode and hand over as many samples as make a piece: nothing here holds an image longer than that."""
-        samples = job.samples[start:stop]
-
-        def call(items: list[Item], _start: int) -> Sequence[object]:
-            return ahead.decoder.decode(items, max_bytes=self._max_bytes)
-
-        images, errors, kept = ahead.decode(samples, call)
-        size_bytes = sum(image.nbytes for image in images if image is not None)
-        piece = Piece(job.position + start, samples[: len(images)], images, errors, kept, size_bytes)
-        ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
-        return len(images)
-
-
-class InspectJobs:
-    """Samples that are decoded to be checked: their pixels are not kept.
-
-    Args:
-        threads: Decode threads.
-    """
-
-    _SAMPLES = 32
-
-    def __init__(self, threads: int) -> None:
-        self._samples = max(self._SAMPLES, 4 * threads)
-
-    def size_after(self, good: int) -> int:  # noqa: ARG002 - batches have no borders here
-        """Samples of the next job, at most."""
-        return self._samples
-
-    def is_full(self, job: Job) -> bool:
-        """Whether a job has all its samples."""
-        return len(job.samples) == job.wanted
-
-    def run(self, ahead: DecodeAhead, job: Job) -> None:
-        """Inspect a job."""
-
-        def call(items: list[Item], _start: int) -> Sequence[object]:
-            return ahead.decoder.inspect(items)
-
-        done = 0
-        while (stop := ahead.ready(job, done)) > done:
-            samples = job.samples[done:stop]
-            infos, errors, _ = ahead.decode(samples, call)
-            ahead.hand_over(job, Piece(job.position + done, samples, [], errors, infos=infos), reserved_bytes=0)
-            done = stop

@@ -10,7 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pixcrawler import _native
-from pixcrawler.decode_ahead import ArrayJobs, DecodeAhead, InspectJobs, StackedJobs
+from pixcrawler.decode_ahead import DecodeAhead
 from pixcrawler.exceptions import InternalError
 from pixcrawler.failures import FailureLedger
 from pixcrawler.prefetch import Prefetcher
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pixcrawler._native import Decoder
-    from pixcrawler.decode_ahead import Piece
+    from pixcrawler.decode_ahead import JobKind, Piece
     from pixcrawler.options import Options
     from pixcrawler.sources import Source
     from pixcrawler.stats import Stats
@@ -100,7 +100,7 @@ class Pass:
         source: Source,
         options: Options,
         image_size: tuple[int, int] | None,
-        jobs: StackedJobs | ArrayJobs | InspectJobs,
+        jobs: JobKind,
         *,
         first_batch: int,
         threads: int,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pixcrawler import codes
 from pixcrawler._machine import usable_cpus
 from pixcrawler._native import MemoryLease
-from pixcrawler.decode_ahead import InspectJobs
+from pixcrawler.decode_jobs import InspectJobs
 from pixcrawler.downloader import RangesUnsupportedError
 from pixcrawler.exceptions import AuthenticationError, DecompressionError, PixCrawlerError
 from pixcrawler.limits import Limits
