@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pixcrawler.failures import Failure, FailureLedger
     from pixcrawler.limits import Limits
     from pixcrawler.load import load_dataset
-    from pixcrawler.records import ChunkRecord, DatasetInfo, Job, LabelCount
+    from pixcrawler.records import ChunkRecord, DatasetInfo, EncodedSample, Job, LabelCount
     from pixcrawler.stats import Stats
     from pixcrawler.verify import ChunkReport, Problem, RepairReport, VerifyReport, verify_dataset
 
@@ -55,6 +55,7 @@ __all__ = [
     "DatasetInfo",
     "DecompressionError",
     "DownloadError",
+    "EncodedSample",
     "Failure",
     "FailureLedger",
     "ImageDecodeError",
@@ -91,6 +92,7 @@ _HOMES = {
     "ChunkReport": "verify",
     "Dataset": "dataset",
     "DatasetInfo": "records",
+    "EncodedSample": "records",
     "Failure": "failures",
     "FailureLedger": "failures",
     "Job": "records",

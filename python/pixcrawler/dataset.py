@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pixcrawler._machine import usable_cpus
 from pixcrawler._native import MemoryLease, empty
-from pixcrawler.decode_jobs import ArrayJobs, StackedJobs
+from pixcrawler.decode_jobs import ArrayJobs, EncodedJobs, StackedJobs
 from pixcrawler.exceptions import AuthenticationError, ImageSizeError, PixCrawlerError
 from pixcrawler.failures import Failure, FailureLedger
 from pixcrawler.options import Options, check_count, size_of
 from pixcrawler.passes import Pass, PassIterator, decoder_for, kept_bytes
 from pixcrawler.random_access import RandomAccess
+from pixcrawler.records import EncodedSample
 from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
 
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
     from pixcrawler.decode_ahead import JobKind, Piece
     from pixcrawler.options import ImageSize
-    from pixcrawler.records import DatasetInfo
-    from pixcrawler.schedule import OpenedChunk
+    from pixcrawler.records import ChunkRecord, DatasetInfo
+    from pixcrawler.schedule import OpenedChunk, Sample
     from pixcrawler.sources import Source
 
 __all__ = ["Dataset"]
@@ -230,6 +231,35 @@ class Dataset:
         run = self._begin(options, options.image_size, jobs, first_batch=batch_size)
         return PassIterator(run, self._deliver_batches(run, batch_size, drop_last=drop_last))
 
+    def iter_encoded(self, *, chunks: Sequence[int] | None = None, probe: bool = False) -> PassIterator[EncodedSample]:
+        """Iterate over the samples as they are stored: inflated and their CRC checked, but not decoded.
+
+        What is no picture at all (``not_an_image``) cannot be delivered; a damaged picture is, unless its own header
+        is to be read and cannot be. Failures, order and memory are those of the other passes: files read ahead count
+        in ``memory_limit``.
+
+        Args:
+            chunks: Numbers of the chunks to read, in that order; by default all.
+            probe: Read each picture's header for its size. A picture whose header cannot be read fails then.
+
+        Returns:
+            An iterator of :class:`pixcrawler.EncodedSample`. It can be closed, and used as a context manager.
+
+        Raises:
+            IndexError: There is no such chunk.
+            PixCrawlerError: While iterating, at the first sample that cannot be delivered, unless ``on_error`` skips.
+        """
+        options = self._options
+        run = self._begin(
+            options,
+            None,
+            EncodedJobs(options.memory_bytes, probes=probe),
+            first_batch=_FIRST_SAMPLES,
+            threads=min(self._threads, EncodedJobs.THREADS),
+            chunks=None if chunks is None else [self._source.chunks[number] for number in chunks],
+        )
+        return PassIterator(run, self._deliver_encoded(run))
+
     def _begin(
         self,
         options: Options,
@@ -237,6 +267,8 @@ class Dataset:
         jobs: JobKind,
         *,
         first_batch: int,
+        threads: int | None = None,
+        chunks: Sequence[ChunkRecord] | None = None,
     ) -> Pass:
         _warn_of_slow_build()
         if self._lease is None:
@@ -248,8 +280,9 @@ class Dataset:
             image_size,
             jobs,
             first_batch=first_batch,
-            threads=self._threads,
+            threads=threads or self._threads,
             max_failures=part_of(len(self), allowed) if isinstance(allowed, float) else allowed,
+            chunks=chunks,
         )
         self._failures, self._kept = run.failures, run.kept
         self._latest = run
@@ -261,19 +294,34 @@ class Dataset:
         return self._options.decode_threads or usable_cpus()
 
     def _deliver_samples(self, run: Pass) -> Iterator[tuple[NDArray[np.uint8], Any]]:
+        for sample, image in self._good_samples(run):
+            label, _ = self._label(sample.segment.opened, sample.index)
+            run.clock.deliver(1)
+            yield image, label
+        self._finish(run, stacklevel=4)
+
+    def _deliver_encoded(self, run: Pass) -> Iterator[EncodedSample]:
+        for sample, (data, size) in self._good_samples(run):
+            opened = sample.segment.opened
+            label, metadata = self._label(opened, sample.index)
+            run.clock.deliver(1)
+            # The chunk keeps its own metadata: the consumer may do what it likes with these.
+            yield EncodedSample(opened.chunk.id, sample.member, data, label, dict(metadata), size)
+        self._finish(run, stacklevel=4)
+
+    def _good_samples(self, run: Pass) -> Iterator[tuple[Sample, Any]]:
+        """The samples of a pass that can be delivered, each with what was made of it."""
         for piece in run.pieces():
             self._settle_chunk(run, piece)
             # Each image is let go of as it is handed out: its memory is used again as soon as the consumer drops it.
-            images, piece.images = list(piece.images), []
+            images: list[Any] = list(piece.images)
+            piece.images = []
             for position, sample in enumerate(piece.samples):
                 # One by one: the good ones before a bad one are delivered, wherever a piece begins.
                 self._settle(run, piece, position)
                 image, images[position] = images[position], None
                 if image is not None:
-                    label, _ = self._label(sample.segment.opened, sample.index)
-                    run.clock.deliver(1)
-                    yield image, label
-        self._finish(run, stacklevel=4)
+                    yield sample, image
 
     def _deliver_batches(
         self,

@@ -30,12 +30,24 @@ if TYPE_CHECKING:
 
     NativeCall: TypeAlias = Callable[[list[Item], int], Sequence[object]]
 
-__all__ = ["DecodeAhead", "Job", "JobKind", "Piece"]
+__all__ = ["DRIVERS", "DecodeAhead", "Encoded", "Job", "JobKind", "Piece"]
 
 # Two batches in work at once: while the last images of one are decoded, idle threads begin the next.
-_DRIVERS = 2
+DRIVERS = 2
 # Batches that exist but were not handed out: two ahead of the one that the consumer waits for.
 _JOBS_AHEAD = 3
+
+
+class Encoded(NamedTuple):
+    """A sample as it is stored.
+
+    Attributes:
+        data: Its bytes, inflated.
+        size: (height, width) of its picture, if that was asked for.
+    """
+
+    data: bytes
+    size: tuple[int, int] | None
 
 
 @dataclass(eq=False)
@@ -46,7 +58,7 @@ class Piece:
         position: Samples of the run before them.
         samples: The samples.
         images: (N, H, W, C) uint8, or one array for each sample; where ``errors`` has an entry the content is
-            unspecified.
+            unspecified. Of :class:`EncodedJobs` what each sample is in the file.
         errors: By position in the piece, why a sample failed.
         kept: By position in the piece, why an image that is delivered all the same is not whole.
         size_bytes: What was accounted for it.
@@ -57,7 +69,7 @@ class Piece:
 
     position: int
     samples: list[Sample]
-    images: NDArray[np.uint8] | list[NDArray[np.uint8] | None]
+    images: NDArray[np.uint8] | list[NDArray[np.uint8] | None] | list[Encoded | None]
     errors: dict[int, PixCrawlerError] = field(default_factory=dict)
     kept: dict[int, PixCrawlerError] = field(default_factory=dict)
     size_bytes: int = 0
@@ -174,7 +186,7 @@ class DecodeAhead:
         self._is_exhausted = False
         self.threads = [
             threading.Thread(target=self._work, name=f"pixcrawler-decode-{number}", daemon=True)
-            for number in range(_DRIVERS)
+            for number in range(DRIVERS)
         ]
 
     def start(self) -> None:
@@ -244,7 +256,7 @@ class DecodeAhead:
                 began = time.perf_counter()
                 waits_for_consumer = len(self._jobs) >= _JOBS_AHEAD
                 self.lock.changed.wait()
-                waited_s = (time.perf_counter() - began) / _DRIVERS
+                waited_s = (time.perf_counter() - began) / DRIVERS
                 if waits_for_consumer:
                     self._clock.wait_consumer_s += waited_s
                 else:
@@ -315,7 +327,7 @@ class DecodeAhead:
         with self.lock.changed:
             while not self.lock.is_closed:
                 if self.budget.take_output(size_bytes, is_next=self.is_next(job)):
-                    self._clock.wait_consumer_s += (time.perf_counter() - began) / _DRIVERS
+                    self._clock.wait_consumer_s += (time.perf_counter() - began) / DRIVERS
                     return True
                 self.lock.changed.wait()
         return False
@@ -337,7 +349,7 @@ class DecodeAhead:
                 if start == len(job.samples) and job.is_complete:
                     return start
                 self.lock.changed.wait()
-            self._clock.wait_network_s += (time.perf_counter() - began) / _DRIVERS
+            self._clock.wait_network_s += (time.perf_counter() - began) / DRIVERS
             if self.lock.is_closed:
                 return start
             first = job.samples[start].segment
@@ -397,6 +409,11 @@ class DecodeAhead:
         """Why an image of another size cannot be decoded at all, if so: a broken one's header may claim any."""
         (found,) = self.decoder.decode([sample.item(_bytes_of(sample.segment))], max_bytes=0)
         return found if isinstance(found, PixCrawlerError) else error
+
+    def note_inflated(self, seconds: float) -> None:
+        """Count time in which members were read outside the native decoder, which counts its own."""
+        with self.lock.changed:
+            self._clock.inflate_s += seconds
 
     def hand_over(self, job: Job, piece: Piece, *, reserved_bytes: int) -> None:
         """Give a piece to the consumer, accounted with what it really takes."""

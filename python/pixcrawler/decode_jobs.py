@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from pixcrawler import _native
-from pixcrawler.decode_ahead import Piece
+from pixcrawler.decode_ahead import DRIVERS, Encoded, Piece
 from pixcrawler.exceptions import IntegrityError, PixCrawlerError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from pixcrawler._native import Item
     from pixcrawler.decode_ahead import DecodeAhead, Job
 
-__all__ = ["ArrayJobs", "InspectJobs", "StackedJobs"]
+__all__ = ["ArrayJobs", "EncodedJobs", "InspectJobs", "StackedJobs"]
 
 
 class StackedJobs:
@@ -170,3 +171,85 @@ class InspectJobs:
             infos, errors, _ = ahead.decode(samples, call)
             ahead.hand_over(job, Piece(job.position + done, samples, [], errors, infos=infos), reserved_bytes=0)
             done = stop
+
+
+class EncodedJobs:
+    """Samples as they are stored: inflated, their CRC checked, not decoded. What is no picture at all is an error.
+
+    Members are read one by one in the thread of the job, not in the native decoder's: one thread inflates 1.2 GB/s and
+    copies 7 GB/s of what is stored, and there are two.
+
+    Args:
+        memory_bytes: The memory limit.
+        probes: Read the pictures' headers for their sizes, and refuse those whose header cannot be read.
+    """
+
+    # Of a decoder, in a pass of these: for the figures of how busy they were.
+    THREADS = DRIVERS
+    _SAMPLES = 64
+    _ENCODED_BYTES = 1 << 20
+
+    def __init__(self, memory_bytes: int, *, probes: bool) -> None:
+        # Inflated bytes of one piece; a larger member ends it.
+        self._max_bytes = min(memory_bytes // 16, 4 * self._ENCODED_BYTES)
+        self._probes = probes
+
+    def size_after(self, good: int) -> int:  # noqa: ARG002 - batches have no borders here
+        """Samples of the next job, at most."""
+        return self._SAMPLES
+
+    def is_full(self, job: Job) -> bool:
+        """Whether a job is large enough before it has all its samples."""
+        return job.encoded_bytes >= self._ENCODED_BYTES
+
+    def run(self, ahead: DecodeAhead, job: Job) -> None:
+        """Read a job."""
+
+        def call(items: list[Item], _start: int) -> Sequence[object]:
+            return self._read(ahead, items)
+
+        done = 0
+        while (stop := ahead.ready(job, done)) > done and ahead.take_output(job, self._max_bytes):
+            samples = job.samples[done:stop]
+            read, errors, _ = ahead.decode(samples, call)
+            size_bytes = sum(len(one.data) for one in read if one is not None)
+            piece = Piece(job.position + done, samples[: len(read)], read, errors, size_bytes=size_bytes)
+            ahead.hand_over(job, piece, reserved_bytes=self._max_bytes)
+            done += len(read)
+
+    def _read(self, ahead: DecodeAhead, items: list[Item]) -> list[Encoded | PixCrawlerError]:
+        """The first members, as many as make a piece, or their errors."""
+        began = time.perf_counter()
+        members: list[bytes | PixCrawlerError] = []
+        size_bytes = 0
+        for buffer, offset, directory, index in items:
+            try:
+                data = directory.read_member(index, buffer, offset)
+            except PixCrawlerError as exc:
+                # The traceback would hold the segment's bytes for as long as the error lives.
+                members.append(exc.with_traceback(None))
+                continue
+            members.append(data)
+            size_bytes += len(data)
+            if size_bytes >= self._max_bytes:
+                break
+        ahead.note_inflated(time.perf_counter() - began)
+        return self._opened(ahead, members)
+
+    def _opened(self, ahead: DecodeAhead, members: list[bytes | PixCrawlerError]) -> list[Encoded | PixCrawlerError]:
+        """The members with the sizes of their pictures, as far as they are to be known."""
+        probed = {
+            position: (data, 0, _native.Directory.bare([""], [len(data)]), 0)
+            for position, data in enumerate(members)
+            # The decoder says best why something is no picture.
+            if isinstance(data, bytes) and (self._probes or _native.detect_format(data) is None)
+        }
+        found = dict(zip(probed, ahead.decoder.probe(list(probed.values())), strict=True)) if probed else {}
+        opened: list[Encoded | PixCrawlerError] = []
+        for position, data in enumerate(members):
+            size = found.get(position)
+            if isinstance(data, PixCrawlerError):
+                opened.append(data)
+            else:
+                opened.append(size if isinstance(size, PixCrawlerError) else Encoded(data, size))
+        return opened

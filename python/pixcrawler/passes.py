@@ -18,7 +18,7 @@ from pixcrawler.schedule import ByteBudget, RunLock
 from pixcrawler.stats import PassClock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from typing_extensions import Self
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pixcrawler._native import Decoder
     from pixcrawler.decode_ahead import JobKind, Piece
     from pixcrawler.options import Options
+    from pixcrawler.records import ChunkRecord
     from pixcrawler.sources import Source
     from pixcrawler.stats import Stats
 
@@ -88,6 +89,7 @@ class Pass:
         first_batch: Samples that are fetched before all others.
         threads: Decode threads.
         max_failures: Samples that may be left out; None for any number.
+        chunks: Those to read, in that order; by default all.
 
     Attributes:
         clock: What it measures of itself.
@@ -105,6 +107,7 @@ class Pass:
         first_batch: int,
         threads: int,
         max_failures: int | None,
+        chunks: Sequence[ChunkRecord] | None = None,
     ) -> None:
         self.clock = PassClock()
         self.failures = FailureLedger(max_failures)
@@ -124,7 +127,7 @@ class Pass:
         )
         self._prefetcher = Prefetcher(
             source,
-            source.chunks,
+            source.chunks if chunks is None else chunks,
             self._lock,
             budget,
             first_batch=first_batch,

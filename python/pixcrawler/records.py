@@ -1,4 +1,4 @@
-"""What the API and a dataset say about themselves, as immutable records."""
+"""What the API and a dataset say about themselves and their samples, as immutable records."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["ChunkRecord", "DatasetInfo", "Job", "LabelCount"]
+__all__ = ["ChunkRecord", "DatasetInfo", "EncodedSample", "Job", "LabelCount"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +142,24 @@ class DatasetInfo:
     classes: tuple[str, ...] = field(default=(), repr=False)
     tags: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedSample:
+    """A sample as it is stored.
+
+    Attributes:
+        chunk_id: The chunk.
+        member: The file's name in it.
+        data: The file's bytes, neither decoded nor encoded anew.
+        label: As it is stored, or what ``label_fn`` made of it.
+        metadata: Further fields of the chunk's ``metadata.jsonl``; empty without any.
+        size: (height, width) of its picture when it is decoded at its own size, turned upright; None unless asked for.
+    """
+
+    chunk_id: str
+    member: str
+    data: bytes = field(repr=False)
+    label: Any
+    metadata: dict[str, Any]
+    size: tuple[int, int] | None = None

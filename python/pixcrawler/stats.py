@@ -106,6 +106,7 @@ class PassClock:
     wait_network_s: float = 0.0
     wait_consumer_s: float = 0.0
     wait_decode_s: float = 0.0
+    inflate_s: float = 0.0
 
     def deliver(self, images: int) -> None:
         """Note that so many images were handed out."""
@@ -132,7 +133,7 @@ class PassClock:
             wait_network_s=self.wait_network_s,
             wait_consumer_s=self.wait_consumer_s,
             wait_decode_s=self.wait_decode_s,
-            inflate_s=decoder["inflate_ns"] / 1e9,
+            inflate_s=decoder["inflate_ns"] / 1e9 + self.inflate_s,
             decode_s=decoder["decode_ns"] / 1e9,
             resize_s=decoder["resize_ns"] / 1e9,
             threads=threads,

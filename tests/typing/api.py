@@ -14,6 +14,7 @@ from pixcrawler import (
     Dataset,
     DatasetInfo,
     DecompressionError,
+    EncodedSample,
     Failure,
     FailureLedger,
     ImageDecodeError,
@@ -85,6 +86,14 @@ def iterate(dataset: Dataset) -> None:
     batches.close()
     images, labels = next(iter(dataset.iter_batches()))
     dataset.iter_batches("8")  # type: ignore[arg-type]
+
+
+def encoded(dataset: Dataset) -> None:
+    for sample in dataset.iter_encoded(chunks=[0, 2], probe=True):
+        assert_type(sample, EncodedSample)
+        assert_type(sample.data, bytes)
+        assert_type(sample.metadata, dict[str, Any])
+        assert_type(sample.size, tuple[int, int] | None)
 
 
 def whole(dataset: Dataset) -> None:
