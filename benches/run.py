@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from report import Report
 
-NAMES = ("jpeg", "decode", "batches", "resize", "http", "first-batch", "memory", "scaling", "damaged", "import")
+NAMES = (
+    "jpeg",
+    "decode",
+    "batches",
+    "resize",
+    "http",
+    "first-batch",
+    "memory",
+    "to-arrays",
+    "scaling",
+    "damaged",
+    "import",
+)
 # They compare with libraries that .venv-peers alone has, and run only when named: `make bench-peers` does.
 PEERS = ("peers-decode", "peers-batches")
 

@@ -25,7 +25,7 @@ from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
     import numpy as np
@@ -352,12 +352,19 @@ class Dataset:
             yield _joined(images), labels
         self._finish(run, stacklevel=4, dropped=len(labels) if drop_last else 0)
 
-    def decode_all_into(self, out: NDArray[np.uint8], image_size: tuple[int, int]) -> list[Any]:
+    def decode_all_into(
+        self,
+        out: NDArray[np.uint8] | Callable[[tuple[int, int]], NDArray[np.uint8]],
+        *,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Any]:
         """Decode the whole dataset into one array, in order and without a second copy.
 
         Args:
-            out: uint8, shape (len(self), H, W, C), C-contiguous; image i goes to ``out[i]``.
-            image_size: (H, W).
+            out: uint8, shape (len(self), H, W, C), C-contiguous; image i goes to ``out[i]``. Or a function that is
+                called once with (H, W), the size of the first image that can be decoded, and returns that array; it is
+                not called if there is none.
+            on_progress: Called with the number of samples that are done.
 
         Returns:
             The labels of the images delivered. Where ``on_error`` skips they may be fewer than ``out`` has places:
@@ -368,8 +375,16 @@ class Dataset:
                 more samples than the catalogue counts.
         """
         options = self._options
-        # Where no size was asked for, images of another size are an error, not resized.
-        jobs = StackedJobs(64, image_size, options.channels, destination=out)
+        whole: NDArray[np.uint8] | None = None
+
+        def place(size: tuple[int, int]) -> NDArray[np.uint8]:
+            nonlocal whole
+            whole = out(size) if callable(out) else out
+            return whole
+
+        # Where no size was asked for, images of another size than the array's are an error, not resized.
+        image_size = options.image_size if callable(out) else (out.shape[1], out.shape[2])
+        jobs = StackedJobs(64, image_size, options.channels, destination=place)
         run = self._begin(options, options.image_size, jobs, first_batch=64)
         labels: list[Any] = []
         with PassIterator(run, run.pieces()) as pieces:
@@ -378,11 +393,14 @@ class Dataset:
                 self._settle_all(run, piece)
                 for position, sample in enumerate(piece.samples):
                     if position not in piece.errors:
-                        if len(labels) != reached + position:
-                            out[len(labels)] = out[reached + position]
+                        # An image that was decoded stands in the array.
+                        if whole is not None and len(labels) != reached + position:
+                            whole[len(labels)] = whole[reached + position]
                         labels.append(self._label(sample.segment.opened, sample.index)[0])
                         run.clock.deliver(1)
                 reached += len(piece.samples)
+                if on_progress is not None:
+                    on_progress(reached)
         self._finish(run, stacklevel=5)
         return labels
 
@@ -481,10 +499,15 @@ class Dataset:
     # Conversions: each imports its framework inside.
 
     def to_arrays(self) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-        """The whole dataset as two arrays.
+        """The whole dataset as two numpy arrays, in the order of iteration. Nothing is lazy.
+
+        X is allocated once and decoded in place: all of it takes X and ``memory_limit``. Its size is logged before
+        (``pixcrawler.loaders.numpy``, level INFO). On a terminal a bar shows how far it is, if that takes long.
 
         Returns:
-            X, uint8 (N, H, W, C), allocated once and decoded in place; y, N labels as an array of str, int or object.
+            X, uint8 (N, H, W, C): of ``image_size``, or the size that all images share. y, N labels: str of the longest
+            one's width if all are strings, int64 if all are ints, else object. Where ``on_error`` skips, N is the
+            number of images delivered.
 
         Raises:
             LimitError: X is larger than the memory that is available; the message says both sizes.

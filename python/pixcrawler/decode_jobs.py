@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from pixcrawler.decode_ahead import DRIVERS, Encoded, Piece
 from pixcrawler.exceptions import IntegrityError, PixCrawlerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -28,7 +29,8 @@ class StackedJobs:
         batch_size: Samples of a batch.
         image_size: (height, width) of every image, or None for the size that the first one has.
         channels: Bytes a pixel.
-        destination: (N, H, W, C) uint8 that takes all images of the run one after the other, or None for new arrays.
+        destination: Called once with (height, width), in a decode thread; returns the array (N, H, W, C) uint8 that
+            takes all images of the run one after the other. None for new arrays.
     """
 
     def __init__(
@@ -36,8 +38,10 @@ class StackedJobs:
         batch_size: int,
         image_size: tuple[int, int] | None,
         channels: int,
-        destination: NDArray[np.uint8] | None = None,
+        destination: Callable[[tuple[int, int]], NDArray[np.uint8]] | None = None,
     ) -> None:
+        self._lock = threading.Lock()
+        self._whole: NDArray[np.uint8] | None = None
         self._batch_size = batch_size
         self._image_size = image_size
         self._channels = channels
@@ -53,16 +57,18 @@ class StackedJobs:
 
     def run(self, ahead: DecodeAhead, job: Job) -> None:
         """Decode a job."""
+        size = self._image_size or ahead.find_stacked_size(job)
+        whole = self._place(size) if size is not None else None
         # Without any size no sample of the job can be decoded: slots of one pixel take the errors.
-        height, width = self._image_size or ahead.find_stacked_size(job) or (1, 1)
+        height, width = size or (1, 1)
         reserved_bytes = 0
-        if self._destination is None:
+        if whole is None:
             reserved_bytes = job.wanted * height * width * self._channels
             if not ahead.take_output(job, reserved_bytes):
                 return
             out = _native.empty((job.wanted, height, width, self._channels))
         else:
-            out = self._destination[job.position : job.position + job.wanted]
+            out = whole[job.position : job.position + job.wanted]
         errors: dict[int, PixCrawlerError] = {}
         kept: dict[int, PixCrawlerError] = {}
         done = 0
@@ -83,11 +89,19 @@ class StackedJobs:
             done += len(decoded.images)
         if not job.is_complete:
             return
-        if done < len(out) and self._destination is None:
+        if done < len(out) and whole is None:
             # The last batch: an array of its own size, not a part of a larger one.
             out = out[:done].copy()
-        piece = Piece(job.position, job.samples, out, errors, kept, out.nbytes)
+        # What stands in its destination is not ours to account for.
+        piece = Piece(job.position, job.samples, out, errors, kept, out.nbytes if whole is None else 0)
         ahead.hand_over(job, piece, reserved_bytes=reserved_bytes)
+
+    def _place(self, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """The array that takes all images, if there is one."""
+        with self._lock:
+            if self._whole is None and self._destination is not None:
+                self._whole = self._destination(size)
+            return self._whole
 
 
 class ArrayJobs:
