@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pixcrawler.failures import Failure, FailureLedger
     from pixcrawler.limits import Limits
     from pixcrawler.load import load_dataset
-    from pixcrawler.records import ChunkRecord, DatasetInfo, EncodedSample, Job, LabelCount
+    from pixcrawler.records import ChunkRecord, DatasetInfo, EncodedSample, Job, JobStatus, LabelCount
     from pixcrawler.stats import Stats
     from pixcrawler.verify import ChunkReport, Problem, RepairReport, VerifyReport, verify_dataset
 
@@ -64,6 +64,7 @@ __all__ = [
     "InternalError",
     "Job",
     "JobNotCompleteError",
+    "JobStatus",
     "LabelCount",
     "LimitError",
     "Limits",
@@ -96,6 +97,7 @@ _HOMES = {
     "Failure": "failures",
     "FailureLedger": "failures",
     "Job": "records",
+    "JobStatus": "records",
     "LabelCount": "records",
     "Limits": "limits",
     "PixCrawlerClient": "client",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from pixcrawler._constants import URL_MAX_CHARACTERS
 from pixcrawler.exceptions import ProtocolError
-from pixcrawler.records import ChunkRecord, Job, LabelCount
+from pixcrawler.records import ChunkRecord, Job, JobStatus, LabelCount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _INTEGER_MAX = (1 << 63) - 1
 _ID_MAX_CHARACTERS = 1024
+_STATUSES = {status.value: status for status in JobStatus}
 
 
 # A value in JSON takes at least this many bytes of a catalogue's text on the average (a chunk of seven fields has 25 a
@@ -193,7 +194,8 @@ def job_from_json(document: Any, *, where: str, job_id: str | None = None) -> Jo
     found_id = (
         fields.text("id", most=_ID_MAX_CHARACTERS) or job_id or fields.required_text("id", most=_ID_MAX_CHARACTERS)
     )
-    status = fields.text("status") or "completed"
+    # An API may learn further ones: a list of jobs is not to fail for one of them.
+    status = _STATUSES.get(fields.text("status") or JobStatus.COMPLETED, JobStatus.UNKNOWN)
     progress = fields.number("progress")
     chunks = fields.items("chunks")
     return Job(
@@ -201,7 +203,7 @@ def job_from_json(document: Any, *, where: str, job_id: str | None = None) -> Jo
         name=fields.text("name") or found_id,
         project_id=fields.text("project_id"),
         status=status,
-        progress=(100.0 if status == "completed" else 0.0) if progress is None else progress,
+        progress=(100.0 if status is JobStatus.COMPLETED else 0.0) if progress is None else progress,
         created_at=fields.time("created_at"),
         updated_at=fields.time("updated_at"),
         version=fields.integer("version") or 1,

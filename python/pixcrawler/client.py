@@ -16,6 +16,7 @@ from pixcrawler._credentials import Credentials, SecretText, mask, resolve
 from pixcrawler._retry import Attempts, Clock, RetryPolicy
 from pixcrawler.exceptions import PixCrawlerError, ProtocolError
 from pixcrawler.limits import Limits
+from pixcrawler.records import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,23 +157,26 @@ class PixCrawlerClient:
         self._clock = Clock()
         self._start()
 
-    def list_jobs(self, project_id: str | None = None, status: str | None = None, tag: str | None = None) -> list[Job]:
-        """All jobs that the key may see.
+    def list_jobs(
+        self, project_id: str | None = None, status: JobStatus | str | None = None, tag: str | None = None
+    ) -> list[Job]:
+        """All jobs that the key may see; however many pages that takes.
 
         Args:
             project_id: Only those of this project.
-            status: Only those of this status.
+            status: Only those of this status: a :class:`JobStatus` or its text.
             tag: Only those with this tag.
 
         Returns:
-            Newest first, without chunks.
+            Newest first, without chunks. The first one's id is what ``load_dataset`` takes.
 
         Raises:
+            ValueError: There is no such status; nothing was asked for.
             AuthenticationError: The key is refused.
             NetworkError: The API cannot be reached, or keeps failing.
             ProtocolError: Its answer breaks the wire contract.
         """
-        filters = {"project_id": project_id, "status": status, "tag": tag}
+        filters = {"project_id": project_id, "status": _filter_status(status), "tag": tag}
         query = {name: value for name, value in filters.items() if value is not None}
         jobs: dict[str, Job] = {}
         for items, first, where in self._pages("/jobs", query):
@@ -192,6 +196,14 @@ class PixCrawlerClient:
             AuthenticationError, NetworkError, ProtocolError: As in :meth:`list_jobs`.
         """
         return _wire.job_from_json(self._get(_job_path(job_id))[0], where="job", job_id=job_id)
+
+    def check_access(self) -> None:
+        """Make one small request, to see that the API answers and accepts the key.
+
+        Raises:
+            AuthenticationError, NetworkError, ProtocolError: As in :meth:`list_jobs`.
+        """
+        _wire.page_from_json(self._get("/jobs?page=1&size=1")[0], where="the jobs")
 
     def iter_chunks(self, job: str | Job) -> Iterator[ChunkRecord]:
         """The chunks of a job, in order.
@@ -280,6 +292,14 @@ class PixCrawlerClient:
                 return self._http.get_json(f"{self.base_url}{API_PREFIX}{path}")
             except PixCrawlerError as error:
                 attempts.failed(error)
+
+
+def _filter_status(status: JobStatus | str | None) -> str | None:
+    known = [one.value for one in JobStatus if one is not JobStatus.UNKNOWN]
+    if status is not None and status not in known:
+        message = f"status must be one of {', '.join(known)}, not {str(status)!r}"
+        raise ValueError(message)
+    return None if status is None else str(status)
 
 
 def _job_path(job_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing.context
 from dataclasses import dataclass, field, fields
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,7 +12,31 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["ChunkRecord", "DatasetInfo", "EncodedSample", "Job", "LabelCount"]
+__all__ = ["ChunkRecord", "DatasetInfo", "EncodedSample", "Job", "JobStatus", "LabelCount"]
+
+
+class JobStatus(str, Enum):
+    """Where a job stands. Each is also its text: ``job.status == "completed"``, in formatted texts and in JSON as well.
+
+    Attributes:
+        PENDING: It waits.
+        RUNNING: It is being crawled; see :attr:`Job.progress`.
+        COMPLETED: Its dataset is finished: ``load_dataset`` takes it.
+        FAILED: It ended without a dataset.
+        CANCELLED: Somebody ended it.
+        UNKNOWN: The API gives a status that this version does not know. No filter of ``list_jobs``.
+    """
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    def __str__(self) -> str:
+        """Its text, whatever the version of Python."""
+        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +101,7 @@ class Job:
         id: The job's id, as ``load_dataset`` takes it.
         name: What people call it; the id if the API gives no name.
         project_id: The project it belongs to, if any.
-        status: "pending", "running", "completed", "failed" or "cancelled"; "completed" if the API gives none.
+        status: ``JobStatus.COMPLETED`` if the API gives none.
         progress: 0 to 100; 100 for a completed job of which the API gives none, else 0.
         created_at: With time zone; None if the API gives none.
         updated_at: With time zone; None if the API gives none.
@@ -94,7 +119,7 @@ class Job:
     id: str
     name: str
     project_id: str | None = None
-    status: str = "completed"
+    status: JobStatus = JobStatus.COMPLETED
     progress: float = 0.0
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -131,7 +156,7 @@ class DatasetInfo:
 
     job_id: str
     name: str
-    status: str = "completed"
+    status: JobStatus = JobStatus.COMPLETED
     version: int = 1
     created_at: datetime | None = None
     num_images: int | None = None

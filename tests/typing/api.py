@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from pixcrawler import (
     ImageDecodeError,
     Job,
     JobNotCompleteError,
+    JobStatus,
     LabelCount,
     Limits,
     NetworkError,
@@ -142,8 +144,14 @@ def close(dataset: Dataset) -> None:
 def client() -> None:
     with PixCrawlerClient("key", base_url="http://127.0.0.1:8000") as api:
         assert_type(api.list_jobs(status="completed", tag="cats"), list[Job])
+        api.list_jobs(project_id="pets", status=JobStatus.COMPLETED)
+        assert_type(api.check_access(), None)
         job = api.get_job("job_abc123")
         assert_type(job, Job)
+        assert_type(job.status, JobStatus)
+        assert_type(job.created_at, datetime | None)
+        assert_type(job.tags, tuple[str, ...])
+        job.status = JobStatus.FAILED  # type: ignore[misc]
         for chunk in api.iter_chunks(job):
             assert_type(chunk, ChunkRecord)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from pixcrawler import _wire
 from pixcrawler.exceptions import ProtocolError
 from pixcrawler.limits import Limits
-from pixcrawler.records import ChunkRecord, Job, LabelCount
+from pixcrawler.records import ChunkRecord, Job, JobStatus, LabelCount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,25 @@ def test_full_job() -> None:
     assert (job.image_size, job.labels, job.tags) == ((32, 64), (LabelCount("cat", 2),), ("a", "b"))
     assert (job.progress, job.version, job.num_images, job.chunk_size) == (100.0, 3, 2, 500)
     assert job.chunks == (ChunkRecord("c0", 0, "https://h/c0.zip?sig=secret", 9, 2, "a" * 64),)
+
+
+def test_a_status_is_its_text_as_well() -> None:
+    job = _wire.job_from_json(JOB, where="job")
+    assert job.status is JobStatus.COMPLETED
+    assert job.status == "completed"
+    assert (str(job.status), f"{job.status}", f"{job.status:>10}") == ("completed", "completed", " completed")
+    assert json.dumps({"status": job.status}) == '{"status": "completed"}'
+    assert {job.status: 1}["completed"] == 1
+    assert pickle.loads(pickle.dumps(job)).status is JobStatus.COMPLETED
+    assert JobStatus("failed") is JobStatus.FAILED
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        job.status = JobStatus.FAILED  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("status", ["paused", "Completed", "\x1b[31m", "unknown"])
+def test_a_status_of_the_future_fails_no_list(status: str) -> None:
+    job = _wire.job_from_json({"status": status, "progress": 30}, where="job", job_id="j")
+    assert (job.status, job.progress) == (JobStatus.UNKNOWN, 30.0)
 
 
 def test_missing_fields_take_the_documented_defaults() -> None:

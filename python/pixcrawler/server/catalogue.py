@@ -11,7 +11,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from pixcrawler.exceptions import StoreError
-from pixcrawler.records import ChunkRecord, Job, LabelCount
+from pixcrawler.records import ChunkRecord, Job, JobStatus, LabelCount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -272,7 +272,7 @@ def _job(db: sqlite3.Connection, row: sqlite3.Row, chunks: tuple[ChunkRecord, ..
         id=row["id"],
         name=row["name"],
         project_id=row["project_id"],
-        status=row["status"],
+        status=JobStatus(row["status"]),
         progress=row["progress"],
         created_at=datetime.fromisoformat(row["created_at"]),
         updated_at=datetime.fromisoformat(row["updated_at"]),

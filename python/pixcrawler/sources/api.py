@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pixcrawler._constants import TAIL_BYTES
 from pixcrawler.exceptions import ArchiveError, JobNotCompleteError, PixCrawlerError, ProtocolError
-from pixcrawler.records import DatasetInfo
+from pixcrawler.records import DatasetInfo, JobStatus
 from pixcrawler.sources import OpenChunk
 from pixcrawler.sources.directory import read_directory
 from pixcrawler.sources.labels import read_labels
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pixcrawler.downloader import Downloader
     from pixcrawler.records import ChunkRecord, Job
 
-__all__ = ["ApiSource"]
+__all__ = ["ApiSource", "info_of"]
 
 
 class ApiSource:
@@ -58,7 +58,7 @@ class ApiSource:
             if owns_client:
                 client.close()
             raise
-        self.info: DatasetInfo = _info(job, self.chunks)
+        self.info: DatasetInfo = info_of(job, self.chunks)
         self._start()
 
     def _start(self) -> None:
@@ -209,7 +209,7 @@ class ApiSource:
 
 def _completed(job: Job) -> Job:
     """The job, if it is complete."""
-    if job.status != "completed":
+    if job.status is not JobStatus.COMPLETED:
         message = f"job {job.id} is {job.status}, {job.progress:g} %"
         raise JobNotCompleteError(message, status=job.status, progress=job.progress)
     return job
@@ -223,7 +223,13 @@ def _all_of(job: Job, chunks: tuple[ChunkRecord, ...]) -> tuple[ChunkRecord, ...
     return chunks
 
 
-def _info(job: Job, chunks: tuple[ChunkRecord, ...]) -> DatasetInfo:
+def info_of(job: Job, chunks: tuple[ChunkRecord, ...]) -> DatasetInfo:
+    """What a job's catalogue entry tells about its dataset.
+
+    Args:
+        job: The job.
+        chunks: Its chunks, whose sizes and counts are added up where the job has none.
+    """
     counts = [chunk.num_images for chunk in chunks]
     sizes = [chunk.size_bytes for chunk in chunks]
     return DatasetInfo(
