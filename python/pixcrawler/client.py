@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from pixcrawler import _wire
-from pixcrawler._constants import API_PREFIX, DEFAULT_TIMEOUT_S, ITEMS_MAX, PAGE_SIZE
+from pixcrawler._constants import API_PREFIX, DEFAULT_TIMEOUT_S, ITEMS_MAX, PAGE_SIZE, SMALL_REQUESTS
 from pixcrawler._credentials import Credentials, SecretText, mask, resolve
 from pixcrawler._retry import Attempts, Clock, RetryPolicy
 from pixcrawler.exceptions import PixCrawlerError, ProtocolError
@@ -53,7 +53,7 @@ class PixCrawlerClient:
             are refused before it resolves them again.
         allow_private_hosts: Let a public API point to chunks at private addresses. Behind a proxy, which resolves names
             itself, only literal addresses are judged.
-        max_workers: Connections kept alive.
+        max_workers: Requests of a pass at once; eight times as many connections are kept alive, for single samples.
         clock: Where time and chance come from; for tests.
         policy: When to give up and when to try again; by default as ``timeout`` says. For tests.
 
@@ -102,7 +102,7 @@ class PixCrawlerClient:
             timeout_s=self._timeout_s,
             policy=self._policy,
             verify_ssl=self._verify_ssl,
-            max_connections=self._max_workers,
+            max_connections=self._max_workers * SMALL_REQUESTS,
             http_client=self._injected,
             allow_private_hosts=self._allow_private_hosts,
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing.context
 import operator
-import os
 import threading
 import warnings
 import weakref
@@ -12,30 +12,35 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from pixcrawler._fork import restart_in_children
 from pixcrawler._machine import usable_cpus
 from pixcrawler._native import MemoryLease, empty
 from pixcrawler.decode_jobs import ArrayJobs, EncodedJobs, StackedJobs
-from pixcrawler.exceptions import AuthenticationError, ImageSizeError, PixCrawlerError
+from pixcrawler.exceptions import AuthenticationError, DecompressionError, ImageSizeError, PixCrawlerError
 from pixcrawler.failures import Failure, FailureLedger
 from pixcrawler.options import Options, check_count, size_of
 from pixcrawler.passes import Pass, PassIterator, decoder_for, kept_bytes
-from pixcrawler.random_access import RandomAccess
+from pixcrawler.random_access import GAP_BYTES, Located, RandomAccess
 from pixcrawler.records import EncodedSample
+from pixcrawler.schedule import OpenedChunk
 from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
+from pixcrawler.worker_failures import WorkerFailures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
     import numpy as np
     from numpy.typing import NDArray
     from typing_extensions import Self
 
+    from pixcrawler._native import Decoder
     from pixcrawler.decode_ahead import JobKind, Piece
+    from pixcrawler.loaders.torch import TorchDataset
     from pixcrawler.options import ImageSize
     from pixcrawler.records import ChunkRecord, DatasetInfo
-    from pixcrawler.schedule import OpenedChunk, Sample
+    from pixcrawler.schedule import Sample
     from pixcrawler.sources import Source
 
 __all__ = ["Dataset"]
@@ -64,8 +69,12 @@ class Dataset:
         self._options = options
         self._start()
 
-    def _start(self) -> None:
-        """Set up what belongs to this process alone."""
+    def _start(self, opened: Mapping[int, OpenedChunk | DecompressionError] | None = None) -> None:
+        """Set up what belongs to this process alone.
+
+        Args:
+            opened: Chunks whose directory another process has read, by number; or why one can never be opened.
+        """
         self._lock = threading.RLock()
         self._latest: Pass | None = None
         # Taken by the first pass, given back by close().
@@ -73,13 +82,24 @@ class Dataset:
         self._passes: weakref.WeakSet[Pass] = weakref.WeakSet()
         self._last_stats = Stats()
         self._random = RandomAccess(
-            self._source, self._options.memory_bytes // 4, self._options.max_workers, skips=self._options.skips
+            self._source,
+            self._options.memory_bytes // 4,
+            self._options.max_workers,
+            skips=self._options.skips,
+            opened=opened,
         )
         self._classes: tuple[str, ...] | None = None
         self._num_images: int | None = None
         self._failures = FailureLedger()
         self._kept = FailureLedger()
-        _datasets.add(self)
+        self._shared_failures: WorkerFailures | None = None
+        self._shared_before = 0
+        self._decoder: Decoder | None = None
+        restart_in_children(self)
+
+    def start_after_fork(self) -> None:
+        """Begin anew in a child, but for the directories: locks, threads and connections are the parent's."""
+        self._start(self._random.known)
 
     # What it is.
 
@@ -138,8 +158,28 @@ class Dataset:
 
     @property
     def failures(self) -> FailureLedger:
-        """What was left out of the latest pass; each pass has a ledger of its own."""
+        """What was left out of the latest pass; each pass has a ledger of its own.
+
+        What is read by number through :meth:`to_torch`, here or in workers, has one ledger for as long as the dataset
+        lives, in which each sample comes once however often it was asked for. It is the one returned if something was
+        added to it since the latest pass began.
+        """
+        if self._shared_failures is not None:
+            shared = self._shared_failures.read()
+            if len(shared) > self._shared_before:
+                self._failures = shared
         return self._failures
+
+    def share_failures(self) -> WorkerFailures | None:
+        """The ledger of what this process and its workers read by number; None if the first failure ends it all."""
+        with self._lock:
+            if self._shared_failures is None and self._options.skips:
+                self._shared_failures = WorkerFailures(self._allowed_failures())
+            return self._shared_failures
+
+    def _allowed_failures(self) -> int | None:
+        allowed = self._options.max_failures
+        return part_of(len(self), allowed) if isinstance(allowed, float) else allowed
 
     @property
     def kept(self) -> FailureLedger:
@@ -273,7 +313,6 @@ class Dataset:
         _warn_of_slow_build()
         if self._lease is None:
             self._lease = MemoryLease(kept_bytes(options))
-        allowed = options.max_failures
         run = Pass(
             self._source,
             options,
@@ -281,10 +320,11 @@ class Dataset:
             jobs,
             first_batch=first_batch,
             threads=threads or self._threads,
-            max_failures=part_of(len(self), allowed) if isinstance(allowed, float) else allowed,
+            max_failures=self._allowed_failures(),
             chunks=chunks,
         )
         self._failures, self._kept = run.failures, run.kept
+        self._shared_before = 0 if self._shared_failures is None else len(self._shared_failures.read())
         self._latest = run
         self._passes.add(run)
         return run
@@ -427,13 +467,25 @@ class Dataset:
             run.clock.kept += 1
 
     def _fail(self, run: Pass, error: PixCrawlerError, *, num_samples: int = 1) -> None:
+        run.failures.add(self.excused(error, num_samples=num_samples))
+
+    def excused(self, error: PixCrawlerError, *, num_samples: int = 1) -> Failure:
+        """The record of an error that ``on_error`` lets pass.
+
+        Args:
+            error: Its place filled in.
+            num_samples: How many samples are missing for it.
+
+        Raises:
+            PixCrawlerError: The error itself: ``on_error`` says so, or it fails everything.
+        """
         failure = Failure.of(error, num_samples=num_samples)
         # A size that does not fit is a missing argument; a refused key, and a server that is down, fail everything:
         # none of these is a bad sample.
         fails_all = isinstance(error, (ImageSizeError, AuthenticationError)) or error.code == "server_down"
         if fails_all or _decide(self._options, failure) == "raise":
             raise error
-        run.failures.add(failure)
+        return failure
 
     def _finish(self, run: Pass, *, stacklevel: int, dropped: int = 0) -> None:
         """End a pass, and warn of what it left out; ``stacklevel`` is that of the user's line, seen from here."""
@@ -478,23 +530,48 @@ class Dataset:
         return self._read([index])[0]
 
     def _read(self, numbers: Sequence[int]) -> list[tuple[NDArray[np.uint8], Any]]:
-        _warn_of_slow_build()
-        samples = [self._random.locate(self._checked(number)) for number in numbers]
-        results = self._random.read(samples, decoder_for(self._options, self._options.image_size, self._threads))
         read = []
-        for sample, result in zip(samples, results, strict=True):
+        for result in self.read(numbers):
             if isinstance(result, PixCrawlerError):
                 raise result
-            read.append((result, self._label(sample.opened, sample.index)[0]))
+            read.append(result)
         return read
 
-    def _checked(self, number: int) -> int:
+    def read(
+        self, numbers: Sequence[int], *, gap_bytes: int = GAP_BYTES
+    ) -> list[tuple[NDArray[np.uint8], Any] | PixCrawlerError]:
+        """Samples by number, fetched together and decoded in one native call.
+
+        Args:
+            numbers: Negative ones count from the end.
+            gap_bytes: Samples that lie this close together in a chunk are fetched at once, with what lies between.
+
+        Returns:
+            For each number (image, label), as :meth:`__getitem__` gives it, or why it cannot be delivered.
+
+        Raises:
+            IndexError: There is no such sample.
+        """
+        _warn_of_slow_build()
         length = len(self)
-        position = operator.index(number)
-        if not -length <= position < length:
-            message = f"sample {position} of {length}"
-            raise IndexError(message)
-        return position % length
+        samples = self._random.locate_all([_checked(number, length) for number in numbers])
+        if self._decoder is None:
+            self._decoder = decoder_for(self._options, self._options.image_size, self._threads)
+        if self._lease is None:
+            self._lease = MemoryLease(kept_bytes(self._options))
+        located = [one for one in samples if isinstance(one, Located)]
+        results = iter(self._random.read(located, self._decoder, gap_bytes))
+        read: list[tuple[NDArray[np.uint8], Any] | PixCrawlerError] = []
+        for sample in samples:
+            if isinstance(sample, PixCrawlerError):
+                read.append(sample)
+                continue
+            image = next(results)
+            if isinstance(image, PixCrawlerError):
+                read.append(image)
+            else:
+                read.append((image, self._label(sample.opened, sample.index)[0]))
+        return read
 
     # Conversions: each imports its framework inside.
 
@@ -518,6 +595,36 @@ class Dataset:
 
         return to_arrays(self)
 
+    def to_torch(self, transform: Callable[[NDArray[np.uint8]], Any] | None = None) -> TorchDataset:
+        """The dataset as a map-style ``torch.utils.data.Dataset``: for a ``DataLoader``, ``random_split``, ``Subset``.
+
+        Reads all directories that are not known yet, several at once, and hands them to a DataLoader's workers. No
+        image is read before it is asked for.
+
+        Args:
+            transform: Called with each image, uint8 (H, W, C), as ``ToPILImage``, ``ToTensor`` and what is composed of
+                them and further transforms take it. It has to be picklable where workers are spawned.
+
+        Returns:
+            A dataset of (image, label). Without a transform the image is a float32 tensor (C, H, W) in [0, 1], the one
+            that torchvision's ``ToTensor`` makes. The label is an int, of which a DataLoader makes int64: the position
+            in :attr:`class_to_idx` of a string, an int as it is.
+
+            ``[i]`` raises whatever ``on_error`` says. A batch, which is one native call, holds what is good unless
+            ``on_error`` is "raise"; if nothing of it is, its first error is raised. What was left out, in workers too,
+            is in :attr:`failures`, once for each sample, and ``max_failures`` holds for all of them together.
+
+            Of several workers each decodes with its share of the processors and keeps its share of ``memory_limit``.
+            Beside that, each holds the batch it works on.
+
+        Raises:
+            ImportError: torch is not installed; the message says how to install it.
+            PixCrawlerError: A chunk's directory cannot be read, unless ``on_error`` skips it.
+        """
+        from pixcrawler.loaders.torch import TorchDataset
+
+        return TorchDataset(self, transform)
+
     # Life and death.
 
     def close(self) -> None:
@@ -529,7 +636,7 @@ class Dataset:
             run.close()
         self._random.close()
         self._source.close()
-        self._lease = None
+        self._lease = self._decoder = None
 
     def __enter__(self) -> Self:
         """Itself."""
@@ -545,18 +652,61 @@ class Dataset:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to read the same samples; the source leaves its secrets out where it must."""
-        return {"source": self._source, "options": self._options}
+        """What another process needs to read the same samples; the source leaves its secrets out where it must.
+
+        A child that multiprocessing is starting gets the directories as well, and asks for none again.
+        """
+        state = {"source": self._source, "options": self._options}
+        if multiprocessing.context.get_spawning_popen() is not None:
+            state["opened"] = {
+                number: opened if isinstance(opened, DecompressionError) else (opened.directory, opened.labels)
+                for number, opened in self._random.known.items()
+            }
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Set up in the other process."""
         self._source, self._options = state["source"], state["options"]
-        self._start()
+        chunks = self._source.chunks
+        self._start(
+            {
+                number: OpenedChunk(chunks[number], *found) if isinstance(found, tuple) else found
+                for number, found in state.get("opened", {}).items()
+            }
+        )
+
+    def open_all(self) -> None:
+        """Read the directories of all chunks, several at once, and keep them.
+
+        Raises:
+            AuthenticationError: The key is refused.
+            PixCrawlerError: A chunk cannot be opened, and ``on_error`` is "raise".
+        """
+        self._random.open_all()
+
+    def with_options(self, options: Options) -> Dataset:
+        """A dataset of the same source and directories under other options. Closing either closes both.
+
+        Args:
+            options: How samples are decoded and delivered.
+        """
+        other = Dataset(self._source, options)
+        other._start(self._random.known)
+        return other
 
     def __repr__(self) -> str:
         """Name and size."""
         info = self.info
         return f"<Dataset {info.name!r} ({info.job_id}): {info.num_images} images in {self.num_chunks} chunks>"
+
+
+def _checked(number: int, length: int) -> int:
+    """A sample's number, from 0."""
+    position = operator.index(number)
+    if not -length <= position < length:
+        message = f"sample {position} of {length}"
+        raise IndexError(message)
+    return position % length
 
 
 def part_of(samples: int, fraction: float) -> int:
@@ -594,19 +744,6 @@ def _joined(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
     height, width, channels = images[0].shape
     return np.stack(images, out=empty((len(images), height, width, channels)))
-
-
-_datasets: weakref.WeakSet[Dataset] = weakref.WeakSet()
-
-
-def _start_after_fork() -> None:
-    """Locks, threads and connections are the parent's: a child's datasets begin anew."""
-    for dataset in list(_datasets):
-        dataset._start()  # noqa: SLF001 - this module's own
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_after_fork)
 
 
 _has_checked_build = False

@@ -14,10 +14,11 @@ import re
 import threading
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from pixcrawler._constants import CHUNK_GIVEN_UP, RUN_GIVEN_UP, TAIL_BYTES
+from pixcrawler._fork import restart_in_children
 from pixcrawler._native import SegmentBuffer
 from pixcrawler._retry import Attempts, Clock, RetryPolicy
 from pixcrawler.exceptions import (
@@ -153,6 +154,7 @@ class Downloader:
         # Records with fresh addresses, by chunk; shared with the downloaders made from this one.
         self._fresh: dict[str, ChunkRecord] = {}
         self._refresh_lock = threading.Lock()
+        restart_in_children(self)
         # Single samples may be asked for for days: no failure is held against a later call.
         self._is_run = False
         self._begin()
@@ -168,12 +170,23 @@ class Downloader:
         self._has_seen_ranges = False
         self._states: dict[str, _ChunkState] = {}
 
+    def start_after_fork(self) -> None:
+        """Locks, and calls under way, are the parent's. What answers told about the chunks stays true."""
+        states = {name: replace(state, lock=threading.Lock()) for name, state in self._states.items()}
+        was_cancelled = self._cancelled.is_set()
+        self._refresh_lock = threading.Lock()
+        self._begin()
+        self._states = states
+        if was_cancelled:
+            self.cancel()
+
     def for_run(self) -> Downloader:
         """A downloader of the same chunks for one pass, with counters, versions and an end of its own.
 
         When the retries of several ranges in a row are used up, of one chunk or of the whole run, it asks for no more.
         """
         run = copy(self)
+        restart_in_children(run)
         run._is_run = True  # noqa: SLF001 - a copy of itself
         run._begin()  # noqa: SLF001
         return run

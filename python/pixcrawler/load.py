@@ -54,7 +54,7 @@ def load_dataset(
         api_key: The key; else ``PIXCRAWLER_API_KEY``, else the one that ``pixcrawler login`` stored.
         base_url: The API; else ``PIXCRAWLER_BASE_URL``, else that of ``pixcrawler login``, else
             https://api.pixcrawler.com.
-        max_workers: Requests at once.
+        max_workers: Requests at once; of single samples, whose requests are small, eight times as many.
         timeout: Total time for one request, in seconds; one that breaks off is resumed. One that brings nothing for
             30 s, or less than 30 kB in 30 s, is ended before.
         verify_ssl: Check the server's certificate.

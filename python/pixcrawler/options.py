@@ -47,7 +47,7 @@ class Options:
         on_truncated: "fail" or "keep" JPEGs that end too early; those kept are recorded in ``kept``.
         limits: Bounds on untrusted input.
         memory_limit: Bytes held at once: segments, batches decoded ahead, decoders' working memory.
-        max_workers: Requests at once.
+        max_workers: Requests at once; of single samples eight times as many.
         decode_threads: Threads that decode; None for the processors that the process may use.
         label_fn: Called with (member name, label, metadata) for every sample; returns the label to deliver.
 

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import threading
-from bisect import bisect_right
+from array import array
+from bisect import bisect_right, insort
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, cast
 
+from pixcrawler._constants import SMALL_REQUESTS
 from pixcrawler._native import Kept
 from pixcrawler.downloader import RangesUnsupportedError
-from pixcrawler.exceptions import ArchiveError, AuthenticationError, IntegrityError, PixCrawlerError
+from pixcrawler.exceptions import (
+    ArchiveError,
+    AuthenticationError,
+    DecompressionError,
+    IntegrityError,
+    PixCrawlerError,
+)
 from pixcrawler.schedule import OpenedChunk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     import numpy as np
@@ -28,10 +37,10 @@ if TYPE_CHECKING:
     # A range of a chunk, and which of the samples asked for lie in it.
     _Group: TypeAlias = tuple[tuple[OpenedChunk, int, int], list[int]]
 
-__all__ = ["Located", "RandomAccess"]
+__all__ = ["GAP_BYTES", "Located", "RandomAccess"]
 
-# Members that lie this close together are fetched by one request, up to this many bytes.
-_GAP_BYTES = 64 << 10
+# Members that lie this close together may be fetched by one request, up to so many bytes.
+GAP_BYTES = 64 << 10
 _RANGE_BYTES = 4 << 20
 
 
@@ -73,16 +82,28 @@ class RandomAccess:
         memory_bytes: Bytes of fetched ranges that are kept.
         max_workers: Requests at once.
         skips: Whether a chunk that cannot be opened counts as one without samples.
+        opened: Chunks whose directory is known already, by number; or why one can never be opened.
     """
 
-    def __init__(self, source: Source, memory_bytes: int, max_workers: int, *, skips: bool) -> None:
+    def __init__(
+        self,
+        source: Source,
+        memory_bytes: int,
+        max_workers: int,
+        *,
+        skips: bool,
+        opened: Mapping[int, OpenedChunk | DecompressionError] | None = None,
+    ) -> None:
         self._source = source
         self._memory_bytes = memory_bytes
         self._max_workers = max_workers
         self._skips = skips
         self._lock = threading.Lock()
-        self._opened: OrderedDict[int, OpenedChunk] = OrderedDict()
+        self._opened: dict[int, OpenedChunk | DecompressionError] = dict(opened or {})
+        self._samples: dict[int, Sequence[int]] = {}
         self._ranges: OrderedDict[tuple[int, int], _Range] = OrderedDict()
+        # By chunk, where its ranges begin, in order.
+        self._starts: dict[int, list[int]] = {}
         self._kept_bytes = 0
         self._executor: ThreadPoolExecutor | None = None
         self._stops: list[int] | None = None
@@ -92,10 +113,41 @@ class RandomAccess:
         with self._lock:
             executor, self._executor = self._executor, None
             self._ranges.clear()
+            self._starts.clear()
             self._opened.clear()
+            self._samples.clear()
             self._kept_bytes = 0
         if executor is not None:
             executor.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def known(self) -> Mapping[int, OpenedChunk | DecompressionError]:
+        """Chunks whose directory is kept, by number; or why one can never be opened."""
+        # In one step, so that a fork in another thread finds it whole.
+        return self._opened.copy()
+
+    def open_all(self) -> None:
+        """Read all directories, as many at once as there may be requests.
+
+        Raises:
+            AuthenticationError: The key is refused.
+            PixCrawlerError: A chunk cannot be opened, and failures are not skipped.
+        """
+        unknown = [number for number in range(len(self._source.chunks)) if number not in self._opened]
+        if len(unknown) <= 1 or not self._source.is_remote:
+            for number in unknown:
+                self._opened_or_none(number)
+            return
+        with ThreadPoolExecutor(self._max_workers, thread_name_prefix="pixcrawler-open") as executor:
+            try:
+                for _ in executor.map(self._opened_or_none, unknown):
+                    pass
+            except PixCrawlerError:
+                raise
+            except BaseException:
+                # Ctrl-C: these threads are waited for.
+                self._source.interrupt()
+                raise
 
     def opened(self, number: int) -> OpenedChunk:
         """A chunk with its directory, which is kept.
@@ -103,10 +155,21 @@ class RandomAccess:
         Raises:
             PixCrawlerError: The chunk as a whole cannot be read.
         """
-        with self._lock:
-            found = self._opened.get(number)
-        if found is not None:
-            return found
+        found = self._opened.get(number)
+        if found is None:
+            try:
+                found = self._open(number)
+            except DecompressionError as exc:
+                # Other answers will not make it good. A copy: the error itself holds all frames that it came through.
+                self._opened[number] = copy(exc)
+                raise
+            # A directory takes about 100 bytes an entry: those of all chunks are small beside one batch.
+            self._opened[number] = found
+        if isinstance(found, DecompressionError):
+            raise copy(found)
+        return found
+
+    def _open(self, number: int) -> OpenedChunk:
         chunk = self._source.chunks[number]
         try:
             try:
@@ -117,10 +180,16 @@ class RandomAccess:
                 self._keep(number, _Range(0, buffer))
         except PixCrawlerError as exc:
             raise exc.with_place(chunk_id=chunk.id) from exc.__cause__
-        with self._lock:
-            # A directory takes about 100 bytes an entry: those of all chunks are small beside one batch.
-            self._opened[number] = opened
         return opened
+
+    def _samples_of(self, number: int, opened: OpenedChunk) -> Sequence[int]:
+        """The indices of a chunk's samples."""
+        samples = self._samples.get(number)
+        if samples is None:
+            found = opened.directory.samples
+            is_all = len(found) == len(opened.directory)
+            samples = self._samples[number] = range(len(found)) if is_all else array("L", found)
+        return samples
 
     def readable(self) -> Iterator[OpenedChunk]:
         """All chunks, in order; without those that cannot be opened, if failures are skipped.
@@ -144,22 +213,38 @@ class RandomAccess:
                 raise
             return None
 
-    def locate(self, number: int) -> Located:
-        """Find a sample.
+    def locate_all(self, numbers: Sequence[int]) -> list[Located | PixCrawlerError]:
+        """Find samples.
 
         Args:
-            number: From 0, in the order of iteration.
+            numbers: From 0, in the order of iteration.
 
-        Raises:
-            IntegrityError: Its chunk has fewer samples than the catalogue counts.
-            PixCrawlerError: Its chunk cannot be read.
+        Returns:
+            For each its place, or why it has none: its chunk cannot be read (it is asked for once), or has fewer
+            samples than the catalogue counts.
         """
         if self._stops is None:
             self._stops = list(accumulate(self._count(chunk) for chunk in range(len(self._source.chunks))))
-        chunk = bisect_right(self._stops, number)
-        position = number - (self._stops[chunk - 1] if chunk else 0)
+        found: list[Located | PixCrawlerError] = []
+        failed: dict[int, PixCrawlerError] = {}
+        for number in numbers:
+            chunk = bisect_right(self._stops, number)
+            position = number - (self._stops[chunk - 1] if chunk else 0)
+            if chunk not in failed:
+                try:
+                    found.append(self._locate(chunk, position))
+                    continue
+                except PixCrawlerError as exc:
+                    if exc.code == "image_count":
+                        found.append(exc)
+                        continue
+                    failed[chunk] = exc
+            found.append(failed[chunk])
+        return found
+
+    def _locate(self, chunk: int, position: int) -> Located:
         opened = self.opened(chunk)
-        samples = opened.directory.samples
+        samples = self._samples_of(chunk, opened)
         if position >= len(samples):
             detail = (
                 f"expected at least {position + 1} samples as the catalogue counts, the directory has {len(samples)}"
@@ -172,19 +257,22 @@ class RandomAccess:
         if count is not None:
             return count
         opened = self._opened_or_none(number)
-        return 0 if opened is None else len(opened.directory.samples)
+        return 0 if opened is None else len(self._samples_of(number, opened))
 
-    def read(self, samples: Sequence[Located], decoder: Decoder) -> list[NDArray[np.uint8] | PixCrawlerError]:
+    def read(
+        self, samples: Sequence[Located], decoder: Decoder, gap_bytes: int
+    ) -> list[NDArray[np.uint8] | PixCrawlerError]:
         """Decode samples, in one native call.
 
         Args:
             samples: Which.
             decoder: How.
+            gap_bytes: Those that lie this close together in a chunk are fetched by one request.
 
         Returns:
             For each sample its array (H, W, C) uint8, or its error with its place filled in.
         """
-        buffers = self._fetch(samples)
+        buffers = self._fetch(samples, gap_bytes)
         items: list[Item] = []
         positions = []
         results: list[NDArray[np.uint8] | PixCrawlerError] = []
@@ -226,11 +314,11 @@ class RandomAccess:
         item = (buffer, start, sample.opened.directory, sample.index)
         return _delivered(decoder.decode([item], max_bytes=1 << 62)[0])
 
-    def _fetch(self, samples: Sequence[Located]) -> list[_Range | PixCrawlerError]:
+    def _fetch(self, samples: Sequence[Located], gap_bytes: int) -> list[_Range | PixCrawlerError]:
         """Bytes that hold each sample, from those kept or by as few requests as make sense."""
         found: list[_Range | PixCrawlerError | None] = [self._kept(sample) for sample in samples]
         missing = [position for position, kept in enumerate(found) if kept is None]
-        groups = _coalesce(samples, missing, one_by_one=self._source.is_loose)
+        groups = _coalesce(samples, missing, gap_bytes, one_by_one=self._source.is_loose)
         if len(groups) == 1:
             fetched = [self._read(*groups[0][0])]
         elif groups:
@@ -265,30 +353,43 @@ class RandomAccess:
         start, stop = sample.opened.directory.extent(sample.index)
         number = sample.opened.chunk.index
         with self._lock:
-            for key in reversed(self._ranges):
+            starts = self._starts.get(number, ())
+            # Of several that overlap only the last that begins before the sample is looked at.
+            at = bisect_right(starts, start)
+            if at:
+                key = number, starts[at - 1]
                 kept = self._ranges[key]
-                if key[0] == number and kept.start <= start and stop <= kept.stop:
+                if stop <= kept.stop:
                     self._ranges.move_to_end(key)
                     return kept
         return None
 
     def _keep(self, number: int, fetched: _Range) -> None:
         with self._lock:
-            replaced = self._ranges.pop((number, fetched.start), None)
+            if (number, fetched.start) in self._ranges:
+                self._drop((number, fetched.start))
             self._ranges[number, fetched.start] = fetched
-            self._kept_bytes += len(fetched.buffer) - (len(replaced.buffer) if replaced else 0)
+            insort(self._starts.setdefault(number, []), fetched.start)
+            self._kept_bytes += len(fetched.buffer)
             while self._kept_bytes > self._memory_bytes and len(self._ranges) > 1:
-                self._kept_bytes -= len(self._ranges.popitem(last=False)[1].buffer)
+                self._drop(next(iter(self._ranges)))
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        number, start = key
+        starts = self._starts[number]
+        del starts[bisect_right(starts, start) - 1]
+        self._kept_bytes -= len(self._ranges.pop(key).buffer)
 
     def _forget(self, number: int) -> None:
         with self._lock:
-            for key in [key for key in self._ranges if key[0] == number]:
-                self._kept_bytes -= len(self._ranges.pop(key).buffer)
+            for start in tuple(self._starts.get(number, ())):
+                self._drop((number, start))
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(self._max_workers, thread_name_prefix="pixcrawler-read")
+                threads = self._max_workers * (SMALL_REQUESTS if self._source.is_remote else 1)
+                self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pixcrawler-read")
             return self._executor
 
 
@@ -306,6 +407,7 @@ def _missing(sample: Located) -> PixCrawlerError:
 def _coalesce(
     samples: Sequence[Located],
     positions: Sequence[int],
+    gap_bytes: int,
     *,
     one_by_one: bool,
 ) -> list[_Group]:
@@ -318,7 +420,7 @@ def _coalesce(
     for number, start, stop, position in sorted(placed):
         if groups and not one_by_one:
             (opened, first, last), members = groups[-1]
-            is_near = opened.chunk.index == number and start <= last + _GAP_BYTES
+            is_near = opened.chunk.index == number and start <= last + gap_bytes
             if is_near and max(stop, last) - first <= _RANGE_BYTES:
                 groups[-1] = ((opened, first, max(stop, last)), [*members, position])
                 continue

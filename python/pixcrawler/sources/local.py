@@ -6,6 +6,7 @@ signal.
 
 from __future__ import annotations
 
+import multiprocessing.context
 import os
 import re
 import threading
@@ -16,8 +17,9 @@ from datetime import datetime, timezone
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
+from pixcrawler._fork import restart_in_children
 from pixcrawler._native import Directory, LocalFile, SegmentBuffer
 from pixcrawler.exceptions import DownloadError, IntegrityError, NotFoundError, PixCrawlerError
 from pixcrawler.records import ChunkRecord, DatasetInfo, LabelCount
@@ -37,6 +39,8 @@ __all__ = ["FolderSource", "ZipSource", "is_local", "open_local", "zips_at"]
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE | re.ASCII)
 _TAIL_BYTES = 1 << 16
 _FOLDER_CHUNK_IMAGES = 500
+
+_S = TypeVar("_S")
 
 
 def is_local(job_id: str | os.PathLike[str]) -> bool:
@@ -156,7 +160,8 @@ class ZipSource:
         self._skips = skips
         self._files = tuple(files)
         self._open_files: dict[int, LocalFile] = {}
-        self._lock = threading.Lock()
+        self.start_after_fork()
+        restart_in_children(self)
         self._opened: list[OpenChunk | PixCrawlerError] = []
         chunks: list[ChunkRecord] = []
         for index, file in enumerate(self._files):
@@ -197,7 +202,11 @@ class ZipSource:
             return self._open_files[index]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Read again from the files, in the other process."""
+        """A child that multiprocessing is starting gets the directories; any other process reads the files again."""
+        if multiprocessing.context.get_spawning_popen() is not None:
+            state = {**vars(self), "_open_files": {}}
+            del state["_lock"]
+            return _restored, (type(self), state)
         return partial(type(self), skips=self._skips), (self._path, self._files, self._limits)
 
     def _open(self, chunk: ChunkRecord) -> OpenChunk:
@@ -239,6 +248,10 @@ class ZipSource:
             DownloadError: The file cannot be read; :class:`IntegrityError`: it has become shorter.
         """
         return _read(self._file(chunk.index), start, stop, self._files[chunk.index], chunk.id)
+
+    def start_after_fork(self) -> None:
+        """A lock of its own. Open files are shared with the parent, as reads say where they begin."""
+        self._lock = threading.Lock()
 
     def for_run(self) -> ZipSource:
         """Itself: a disk is not spared."""
@@ -313,7 +326,9 @@ class FolderSource:
         return self.open(chunk), self.read(chunk, 0, chunk.size_bytes or 0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """List the folder again, in the other process."""
+        """A child that multiprocessing is starting gets the list; any other process lists the folder again."""
+        if multiprocessing.context.get_spawning_popen() is not None:
+            return _restored, (type(self), vars(self))
         return type(self), (self._path, self._limits)
 
     def read(self, chunk: ChunkRecord, start: int, stop: int) -> SegmentBuffer:
@@ -363,6 +378,16 @@ class FolderSource:
 
     def close(self) -> None:
         """Nothing stays open between reads."""
+
+
+def _restored(kind: type[_S], state: dict[str, Any]) -> _S:
+    """A source in the child, as it is in the parent."""
+    source = kind.__new__(kind)
+    vars(source).update(state)
+    if isinstance(source, ZipSource):
+        source.start_after_fork()
+        restart_in_children(source)
+    return source
 
 
 def _text_of(name: str) -> str:
