@@ -22,7 +22,7 @@ from pixcrawler.options import Options, check_count, size_of
 from pixcrawler.passes import Pass, PassIterator, decoder_for, kept_bytes
 from pixcrawler.random_access import GAP_BYTES, Located, RandomAccess
 from pixcrawler.records import EncodedSample
-from pixcrawler.schedule import OpenedChunk
+from pixcrawler.schedule import OpenedChunk, Part
 from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
 from pixcrawler.worker_failures import WorkerFailures
@@ -133,6 +133,11 @@ class Dataset:
         return len(self._source.chunks)
 
     @property
+    def chunks(self) -> tuple[ChunkRecord, ...]:
+        """The chunks, in order."""
+        return self._source.chunks
+
+    @property
     def chunk_size(self) -> int | None:
         """Samples in a full chunk, if the catalogue says."""
         return self.info.chunk_size
@@ -227,11 +232,34 @@ class Dataset:
         Raises:
             PixCrawlerError: While iterating, at the first sample that cannot be delivered, unless ``on_error`` skips.
         """
-        options = self._options
-        run = self._begin(
-            options, options.image_size, ArrayJobs(self._threads, options.memory_bytes), first_batch=_FIRST_SAMPLES
-        )
-        return PassIterator(run, self._deliver_samples(run))
+        return self.iter_parts(None, self._options)
+
+    def iter_parts(
+        self,
+        parts: Sequence[Part] | None,
+        options: Options,
+        *,
+        batch_size: int | None = None,
+        drop_last: bool = False,
+        seed: str | None = None,
+    ) -> PassIterator[tuple[NDArray[np.uint8], Any]]:
+        """Iterate over parts of the dataset: for loaders.
+
+        Args:
+            parts: What is read, in order; None for all of it.
+            options: Those of the dataset, where they are not those of this pass.
+            batch_size: Images a batch, as :meth:`iter_batches` gives them; None for single ones.
+            drop_last: Leave out a last batch that is not full.
+            seed: Shuffle the samples, over as many parts as the memory allows, by this seed; None for in order.
+        """
+        size = options.image_size
+        if batch_size is None:
+            one_by_one = ArrayJobs(_threads_of(options), options.memory_bytes)
+            run = self._begin(options, size, one_by_one, first_batch=_FIRST_SAMPLES, parts=parts, seed=seed)
+            return PassIterator(run, self._deliver_samples(run))
+        stacked = StackedJobs(batch_size, size, options.channels)
+        run = self._begin(options, size, stacked, first_batch=batch_size, parts=parts, seed=seed)
+        return PassIterator(run, self._deliver_batches(run, batch_size, drop_last=drop_last))
 
     def iter_batches(
         self,
@@ -267,9 +295,7 @@ class Dataset:
             resize_mode=resize_mode or self._options.resize_mode,
             interpolation=interpolation or self._options.interpolation,
         )
-        jobs = StackedJobs(batch_size, options.image_size, options.channels)
-        run = self._begin(options, options.image_size, jobs, first_batch=batch_size)
-        return PassIterator(run, self._deliver_batches(run, batch_size, drop_last=drop_last))
+        return self.iter_parts(None, options, batch_size=batch_size, drop_last=drop_last)
 
     def iter_encoded(self, *, chunks: Sequence[int] | None = None, probe: bool = False) -> PassIterator[EncodedSample]:
         """Iterate over the samples as they are stored: inflated and their CRC checked, but not decoded.
@@ -295,8 +321,8 @@ class Dataset:
             None,
             EncodedJobs(options.memory_bytes, probes=probe),
             first_batch=_FIRST_SAMPLES,
-            threads=min(self._threads, EncodedJobs.THREADS),
-            chunks=None if chunks is None else [self._source.chunks[number] for number in chunks],
+            threads=min(_threads_of(self._options), EncodedJobs.THREADS),
+            parts=None if chunks is None else [Part(self._source.chunks[number]) for number in chunks],
         )
         return PassIterator(run, self._deliver_encoded(run))
 
@@ -308,7 +334,8 @@ class Dataset:
         *,
         first_batch: int,
         threads: int | None = None,
-        chunks: Sequence[ChunkRecord] | None = None,
+        parts: Sequence[Part] | None = None,
+        seed: str | None = None,
     ) -> Pass:
         _warn_of_slow_build()
         if self._lease is None:
@@ -319,19 +346,16 @@ class Dataset:
             image_size,
             jobs,
             first_batch=first_batch,
-            threads=threads or self._threads,
+            threads=threads or _threads_of(options),
             max_failures=self._allowed_failures(),
-            chunks=chunks,
+            parts=parts,
+            seed=seed,
         )
         self._failures, self._kept = run.failures, run.kept
         self._shared_before = 0 if self._shared_failures is None else len(self._shared_failures.read())
         self._latest = run
         self._passes.add(run)
         return run
-
-    @property
-    def _threads(self) -> int:
-        return self._options.decode_threads or usable_cpus()
 
     def _deliver_samples(self, run: Pass) -> Iterator[tuple[NDArray[np.uint8], Any]]:
         for sample, image in self._good_samples(run):
@@ -556,7 +580,7 @@ class Dataset:
         length = len(self)
         samples = self._random.locate_all([_checked(number, length) for number in numbers])
         if self._decoder is None:
-            self._decoder = decoder_for(self._options, self._options.image_size, self._threads)
+            self._decoder = decoder_for(self._options, self._options.image_size, _threads_of(self._options))
         if self._lease is None:
             self._lease = MemoryLease(kept_bytes(self._options))
         located = [one for one in samples if isinstance(one, Located)]
@@ -707,6 +731,10 @@ def _checked(number: int, length: int) -> int:
         message = f"sample {position} of {length}"
         raise IndexError(message)
     return position % length
+
+
+def _threads_of(options: Options) -> int:
+    return options.decode_threads or usable_cpus()
 
 
 def part_of(samples: int, fraction: float) -> int:

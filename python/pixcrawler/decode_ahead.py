@@ -344,9 +344,13 @@ class DecodeAhead:
             while not self.lock.is_closed:
                 if not job.is_complete:
                     self._gather(job)
-                if start < len(job.samples) and job.samples[start].segment.is_settled:
-                    break
-                if start == len(job.samples) and job.is_complete:
+                if start < len(job.samples):
+                    segment = job.samples[start].segment
+                    if segment.is_settled:
+                        break
+                    if self.is_next(job):
+                        self.prefetcher.need(segment)
+                elif job.is_complete:
                     return start
                 self.lock.changed.wait()
             self._clock.wait_network_s += (time.perf_counter() - began) / DRIVERS

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import weakref
+from random import Random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from pixcrawler import _native
@@ -14,7 +15,7 @@ from pixcrawler.decode_ahead import DecodeAhead
 from pixcrawler.exceptions import InternalError
 from pixcrawler.failures import FailureLedger
 from pixcrawler.prefetch import Prefetcher
-from pixcrawler.schedule import ByteBudget, RunLock
+from pixcrawler.schedule import ByteBudget, InOrder, Part, RunLock, Shuffled
 from pixcrawler.stats import PassClock
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from pixcrawler._native import Decoder
     from pixcrawler.decode_ahead import JobKind, Piece
     from pixcrawler.options import Options
-    from pixcrawler.records import ChunkRecord
     from pixcrawler.sources import Source
     from pixcrawler.stats import Stats
 
@@ -41,7 +41,8 @@ _EXIT_JOIN_S = 10.0
 # Segments held at once: for each worker one on its way and one that waits to be decoded.
 _SEGMENTS_A_WORKER = 2
 _LOCAL_SEGMENTS = 6
-
+# The share of the memory for segments from which a shuffled run draws; the rest is for those on their way.
+_WINDOW = 0.75
 
 # What threads, the allocator and connections take beside the memory that is accounted for: measured, 20 to 26 MB.
 _OVERHEAD_BYTES = 24 * 10**6
@@ -79,7 +80,7 @@ def decoder_for(options: Options, image_size: tuple[int, int] | None, threads: i
 
 
 class Pass:
-    """A run through all samples of a source, in order.
+    """A run through all samples of a source, in order; or through parts of it, in order or shuffled.
 
     Args:
         source: Where chunks come from.
@@ -89,7 +90,8 @@ class Pass:
         first_batch: Samples that are fetched before all others.
         threads: Decode threads.
         max_failures: Samples that may be left out; None for any number.
-        chunks: Those to read, in that order; by default all.
+        parts: What is read, in order; None for all chunks, whose directories are then read on the way.
+        seed: Shuffle the samples, over as many parts as the memory limit allows, by this seed; None for in order.
 
     Attributes:
         clock: What it measures of itself.
@@ -107,7 +109,8 @@ class Pass:
         first_batch: int,
         threads: int,
         max_failures: int | None,
-        chunks: Sequence[ChunkRecord] | None = None,
+        parts: Sequence[Part] | None = None,
+        seed: str | None = None,
     ) -> None:
         self.clock = PassClock()
         self.failures = FailureLedger(max_failures)
@@ -121,16 +124,19 @@ class Pass:
         self._decoder = decoder_for(options, image_size, threads)
         # Its requests are counted, and end, with this pass.
         self._source = source = source.for_run()
+        segments_ahead = _SEGMENTS_A_WORKER * options.max_workers if source.is_remote else _LOCAL_SEGMENTS
         budget = ByteBudget(
             _accounted_bytes(options) - working_bytes(options) - kept_bytes(options),
-            _SEGMENTS_A_WORKER * options.max_workers if source.is_remote else _LOCAL_SEGMENTS,
+            segments_ahead if seed is None else None,
         )
         self._prefetcher = Prefetcher(
             source,
-            source.chunks if chunks is None else chunks,
+            [Part(chunk) for chunk in source.chunks] if parts is None else parts,
+            InOrder() if seed is None else Shuffled(Random(seed), int(_WINDOW * budget.segment_limit_bytes)),  # noqa: S311
             self._lock,
             budget,
-            first_batch=first_batch,
+            # Of a shuffled run the first batch needs about as many segments as the window begins with.
+            first_batch=first_batch if seed is None else 0,
             max_workers=options.max_workers,
         )
         self._ahead = DecodeAhead(source, self._prefetcher, self._decoder, self._lock, budget, self.clock, jobs)

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from random import Random
 
     from pixcrawler._native import Buffer, Directory, Item
     from pixcrawler.exceptions import PixCrawlerError
     from pixcrawler.records import ChunkRecord
     from pixcrawler.sources import OpenChunk, SampleLabel
 
-__all__ = ["ByteBudget", "OpenedChunk", "Sample", "Segment", "parse_bytes", "plan_segments", "segment_sizes"]
+__all__ = [
+    "ByteBudget",
+    "InOrder",
+    "OpenedChunk",
+    "Part",
+    "Sample",
+    "Segment",
+    "Shuffled",
+    "parse_bytes",
+    "plan_segments",
+    "segment_sizes",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +80,22 @@ class OpenedChunk:
         return cls(chunk, opened.directory, opened.labels)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Samples of one chunk that a pass reads.
+
+    Attributes:
+        chunk: Which chunk.
+        opened: The same, its members known; None if its directory is to be read on the way, and then all its samples
+            are meant.
+        samples: Indices into the directory, in order.
+    """
+
+    chunk: ChunkRecord
+    opened: OpenedChunk | None = None
+    samples: Sequence[int] = ()
+
+
 @dataclass(eq=False)
 class Segment:
     """A contiguous byte range of a chunk holding whole members: the unit of fetching, memory accounting and release.
@@ -77,9 +106,9 @@ class Segment:
         stop: One past the last byte.
         samples: Indices into the directory, in order of use.
         urgent: Whether the first batch needs it.
+        is_needed: Whether the consumer waits for it.
         buffer: Its bytes, once they are there and until the last sample is decoded.
         error: Why they could not be had.
-        unassigned: Samples that no decode job has taken yet.
         undecoded: Samples that are not decoded yet.
     """
 
@@ -88,20 +117,19 @@ class Segment:
     stop: int
     samples: list[int]
     urgent: bool = False
+    is_needed: bool = False
     buffer: Buffer | None = None
     error: PixCrawlerError | None = None
-    unassigned: int = field(init=False)
     undecoded: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """All samples are still to be taken and decoded."""
-        self.unassigned = self.undecoded = len(self.samples)
+        """All samples are still to be decoded."""
+        self.undecoded = len(self.samples)
 
     def append(self, index: int, stop: int) -> None:
         """Add a sample that follows the last, or lies within the segment."""
         self.samples.append(index)
         self.stop = max(self.stop, stop)
-        self.unassigned += 1
         self.undecoded += 1
 
     @property
@@ -130,6 +158,84 @@ class Sample:
     def item(self, buffer: Buffer) -> Item:
         """The sample as the native decoder takes it, in the segment's bytes."""
         return buffer, self.segment.start, self.segment.opened.directory, self.index
+
+
+class InOrder:
+    """The samples of segments one after the other."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque()
+
+    def __len__(self) -> int:
+        """Samples of the segments taken in."""
+        return len(self._samples)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another segment, if there is one, comes in before the next sample is known."""
+        return not self._samples
+
+    def add(self, segment: Segment) -> None:
+        """Take in the next segment."""
+        self._samples.extend(Sample(segment, index) for index in segment.samples)
+
+    def take(self) -> Sample | None:
+        """The next sample; None if there is none."""
+        return self._samples.popleft() if self._samples else None
+
+
+class Shuffled:
+    """Samples drawn at random from a window of segments, each with the same chance.
+
+    The window is filled up before each draw: which samples are drawn depends on the segments and the random numbers,
+    not on when bytes come. It begins small, so that the first samples do not wait for all of it, and takes in two
+    segments for each one that is used up until it is full.
+
+    Args:
+        random: Random numbers.
+        window_bytes: Segments come in until they have this size together: it is exceeded by a part of the last one.
+    """
+
+    _FIRST_BYTES = _SEGMENT_BYTES
+
+    def __init__(self, random: Random, window_bytes: int) -> None:
+        self._random = random
+        self._full_bytes = window_bytes
+        self._wanted_bytes = min(self._FIRST_BYTES, window_bytes)
+        self._held_bytes = 0
+        self._samples: list[Sample] = []
+        self._left: dict[Segment, int] = {}
+
+    def __len__(self) -> int:
+        """Samples of the segments taken in."""
+        return len(self._samples)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another segment, if there is one, comes in before the next sample is known."""
+        return self._held_bytes < self._wanted_bytes or not self._samples
+
+    def add(self, segment: Segment) -> None:
+        """Take in the next segment."""
+        self._samples.extend(Sample(segment, index) for index in segment.samples)
+        self._left[segment] = len(segment.samples)
+        self._held_bytes += segment.size_bytes
+
+    def take(self) -> Sample | None:
+        """The next sample; None if there is none."""
+        samples = self._samples
+        if not samples:
+            return None
+        at = self._random.randrange(len(samples))
+        sample, samples[at] = samples[at], samples[-1]
+        samples.pop()
+        segment = sample.segment
+        self._left[segment] -= 1
+        if not self._left[segment]:
+            del self._left[segment]
+            self._held_bytes -= segment.size_bytes
+            self._wanted_bytes = min(self._wanted_bytes + segment.size_bytes, self._full_bytes)
+        return sample
 
 
 def segment_sizes(is_remote: bool) -> Iterator[int]:
@@ -188,27 +294,30 @@ class ByteBudget:
     """Bytes that a run may hold at once, in segments and decoded batches. Not a lock: whoever uses it holds the run's.
 
     Segments may take half at most, so that decoded batches always find room. The segment that is needed next and the
-    batch that is delivered next are granted whatever they need (:meth:`take_segment` with nothing held,
-    :meth:`take_output` with ``is_next``): so what is larger than the budget runs alone instead of waiting for ever.
+    batch that is delivered next are granted whatever they need (:meth:`take_segment` with nothing held or with
+    ``is_needed``, :meth:`take_output` with ``is_next``): so what is larger than the budget runs alone instead of
+    waiting for ever.
 
     Args:
         limit_bytes: The bound.
         segments_ahead: Segments of full size that may be held: as many as hide the latency, and no more, since memory
-            that is used again is warm and fresh memory is not.
+            that is used again is warm and fresh memory is not. None for as many as fit.
     """
 
-    def __init__(self, limit_bytes: int, segments_ahead: int) -> None:
+    def __init__(self, limit_bytes: int, segments_ahead: int | None) -> None:
         self.limit_bytes = limit_bytes
-        self._segment_limit_bytes = min(limit_bytes // 2, segments_ahead * _SEGMENT_BYTES)
+        self.segment_limit_bytes = limit_bytes // 2
+        if segments_ahead is not None:
+            self.segment_limit_bytes = min(self.segment_limit_bytes, segments_ahead * _SEGMENT_BYTES)
         self.segment_bytes = 0
         self.output_bytes = 0
         self._has_warned = False
 
-    def take_segment(self, size_bytes: int) -> bool:
-        """Account for a segment, if it fits or none is held."""
+    def take_segment(self, size_bytes: int, *, is_needed: bool = False) -> bool:
+        """Account for a segment, if it fits, none is held, or nothing goes on without it."""
         held = self.segment_bytes
         total = held + self.output_bytes + size_bytes
-        if held and (held + size_bytes > self._segment_limit_bytes or total > self.limit_bytes):
+        if held and not is_needed and (held + size_bytes > self.segment_limit_bytes or total > self.limit_bytes):
             return False
         self._warn_if_large(size_bytes, size_bytes, "a segment")
         self.segment_bytes += size_bytes

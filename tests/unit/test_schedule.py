@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,17 @@ from hypothesis import strategies as st
 
 from pixcrawler._native import Directory
 from pixcrawler.records import ChunkRecord
-from pixcrawler.schedule import ByteBudget, OpenedChunk, Segment, parse_bytes, plan_segments, segment_sizes
+from pixcrawler.schedule import (
+    ByteBudget,
+    InOrder,
+    OpenedChunk,
+    Sample,
+    Segment,
+    Shuffled,
+    parse_bytes,
+    plan_segments,
+    segment_sizes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +83,7 @@ class TestPlan:
             (2_800_000, 4_000_000, [7, 8, 9]),
         ]
         assert [segment.size_bytes for segment in planned] == [800_000, 2_000_000, 1_200_000]
-        assert [(segment.unassigned, segment.undecoded) for segment in planned] == [(2, 2), (5, 5), (3, 3)]
+        assert [segment.undecoded for segment in planned] == [2, 5, 3]
 
     def test_a_member_larger_than_the_target_is_alone(self) -> None:
         planned = plan_segments(opened([10, 5 * MIB, 10]), range(3), segment_sizes(is_remote=True))
@@ -123,6 +134,80 @@ class TestPlan:
             position += len(extents)
 
 
+def drawn(order: InOrder | Shuffled, segments: Sequence[Segment]) -> list[Sample]:
+    """All samples of segments, which come in as the order wants them."""
+    rest = list(segments)
+    samples = []
+    while True:
+        while order.wants_more and rest:
+            order.add(rest.pop(0))
+        sample = order.take()
+        if sample is None:
+            assert not rest
+            return samples
+        samples.append(sample)
+
+
+class TestOrder:
+    SEGMENTS = tuple(Segment(opened([100] * 5), at * 500, at * 500 + 500, list(range(5))) for at in range(100))
+
+    def test_in_order_one_segment_after_the_other_is_taken_in(self) -> None:
+        order = InOrder()
+        first, second = self.SEGMENTS[:2]
+        assert order.wants_more
+        assert order.take() is None
+        order.add(first)
+        assert not order.wants_more
+        assert len(order) == 5
+        samples = drawn(order, [second])
+        assert [(sample.segment, sample.index) for sample in samples] == [
+            (segment, index) for segment in (first, second) for index in range(5)
+        ]
+
+    def test_a_window_begins_small_and_grows_to_its_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(Shuffled, "_FIRST_BYTES", 1000)
+        order = Shuffled(Random(1), 3000)
+        rest = list(self.SEGMENTS)
+        widths = []
+        for _ in range(300):
+            while order.wants_more:
+                order.add(rest.pop(0))
+            widths.append(len(order._left))
+            order.take()
+        assert widths[0] == 2
+        assert widths == sorted(widths)
+        assert widths[-1] == 6
+
+    @given(
+        sizes=st.lists(st.integers(1, 9), min_size=1, max_size=30),
+        window=st.integers(0, 5000),
+        seed=st.integers(0, 10),
+    )
+    def test_every_sample_once_and_the_window_holds(self, sizes: list[int], window: int, seed: int) -> None:
+        segments = [Segment(opened([100] * size), 0, 100 * size, list(range(size))) for size in sizes]
+        order = Shuffled(Random(seed), window)
+        rest = list(segments)
+        found = []
+        while True:
+            while order.wants_more and rest:
+                order.add(rest.pop(0))
+                assert sum(segment.size_bytes for segment in order._left) <= window + max(sizes) * 100
+            sample = order.take()
+            if sample is None:
+                break
+            found.append((sample.segment, sample.index))
+        expected = [(segment, index) for segment in segments for index in segment.samples]
+        assert len(found) == len(expected)
+        assert set(found) == set(expected)
+        again = drawn(Shuffled(Random(seed), window), segments)
+        assert [(sample.segment, sample.index) for sample in again] == found
+
+    def test_samples_of_all_segments_of_the_window_are_mixed(self) -> None:
+        samples = drawn(Shuffled(Random(1), 100_000), self.SEGMENTS)
+        # All 100 segments fit: any sample may be the first.
+        assert len({id(sample.segment) for sample in samples[:50]}) > 30
+
+
 class TestBudget:
     def test_segments_take_half_and_batches_find_room(self) -> None:
         budget = ByteBudget(100, segments_ahead=1)
@@ -149,6 +234,13 @@ class TestBudget:
         assert budget.take_output(700, is_next=True)
         assert not budget.take_segment(1)
         assert not budget.take_output(1, is_next=False)
+
+    def test_a_segment_without_which_nothing_goes_on_is_granted(self) -> None:
+        budget = ByteBudget(100, segments_ahead=None)
+        assert budget.take_segment(50)
+        assert not budget.take_segment(50)
+        assert budget.take_segment(50, is_needed=True)
+        assert budget.segment_bytes == 100
 
     def test_it_warns_once_of_what_is_larger(self, caplog: pytest.LogCaptureFixture) -> None:
         budget = ByteBudget(100, segments_ahead=1)
