@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from pixcrawler.failures import Failure, FailureLedger
     from pixcrawler.limits import Limits
     from pixcrawler.load import load_dataset
-    from pixcrawler.records import ChunkRecord, DatasetInfo, EncodedSample, Job, JobStatus, LabelCount
+    from pixcrawler.records import ChunkRecord, DatasetInfo, DecodedSample, EncodedSample, Job, JobStatus, LabelCount
     from pixcrawler.stats import Stats
     from pixcrawler.verify import ChunkReport, Problem, RepairReport, VerifyReport, verify_dataset
 
@@ -53,6 +53,7 @@ __all__ = [
     "ChunkReport",
     "Dataset",
     "DatasetInfo",
+    "DecodedSample",
     "DecompressionError",
     "DownloadError",
     "EncodedSample",
@@ -93,6 +94,7 @@ _HOMES = {
     "ChunkReport": "verify",
     "Dataset": "dataset",
     "DatasetInfo": "records",
+    "DecodedSample": "records",
     "EncodedSample": "records",
     "Failure": "failures",
     "FailureLedger": "failures",

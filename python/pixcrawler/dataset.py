@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import multiprocessing.context
 import operator
@@ -21,7 +22,7 @@ from pixcrawler.failures import Failure, FailureLedger
 from pixcrawler.options import Options, check_count, size_of
 from pixcrawler.passes import Pass, PassIterator, decoder_for, kept_bytes
 from pixcrawler.random_access import GAP_BYTES, Located, RandomAccess
-from pixcrawler.records import EncodedSample
+from pixcrawler.records import DecodedSample, EncodedSample
 from pixcrawler.schedule import OpenedChunk, Part
 from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -252,14 +254,28 @@ class Dataset:
             drop_last: Leave out a last batch that is not full.
             seed: Shuffle the samples, over as many parts as the memory allows, by this seed; None for in order.
         """
-        size = options.image_size
         if batch_size is None:
-            one_by_one = ArrayJobs(_threads_of(options), options.memory_bytes)
-            run = self._begin(options, size, one_by_one, first_batch=_FIRST_SAMPLES, parts=parts, seed=seed)
+            run = self._begin_samples(options, parts=parts, seed=seed)
             return PassIterator(run, self._deliver_samples(run))
-        stacked = StackedJobs(batch_size, size, options.channels)
-        run = self._begin(options, size, stacked, first_batch=batch_size, parts=parts, seed=seed)
+        jobs = StackedJobs(batch_size, options.image_size, options.channels)
+        run = self._begin(options, options.image_size, jobs, first_batch=batch_size, parts=parts, seed=seed)
         return PassIterator(run, self._deliver_batches(run, batch_size, drop_last=drop_last))
+
+    def iter_decoded(self) -> PassIterator[DecodedSample]:
+        """As iterating over the dataset itself, but each sample with its chunk, its name and its metadata.
+
+        Returns:
+            An iterator of :class:`pixcrawler.DecodedSample`. It can be closed, and used as a context manager.
+
+        Raises:
+            PixCrawlerError: While iterating, at the first sample that cannot be delivered, unless ``on_error`` skips.
+        """
+        run = self._begin_samples(self._options)
+        return PassIterator(run, self._deliver_decoded(run))
+
+    def _begin_samples(self, options: Options, *, parts: Sequence[Part] | None = None, seed: str | None = None) -> Pass:
+        jobs = ArrayJobs(_threads_of(options), options.memory_bytes)
+        return self._begin(options, options.image_size, jobs, first_batch=_FIRST_SAMPLES, parts=parts, seed=seed)
 
     def iter_batches(
         self,
@@ -362,6 +378,14 @@ class Dataset:
             label, _ = self._label(sample.segment.opened, sample.index)
             run.clock.deliver(1)
             yield image, label
+        self._finish(run, stacklevel=4)
+
+    def _deliver_decoded(self, run: Pass) -> Iterator[DecodedSample]:
+        for sample, image in self._good_samples(run):
+            opened = sample.segment.opened
+            label, metadata = self._label(opened, sample.index)
+            run.clock.deliver(1)
+            yield DecodedSample(opened.chunk.id, sample.member, image, label, dict(metadata))
         self._finish(run, stacklevel=4)
 
     def _deliver_encoded(self, run: Pass) -> Iterator[EncodedSample]:
@@ -512,7 +536,14 @@ class Dataset:
         return failure
 
     def _finish(self, run: Pass, *, stacklevel: int, dropped: int = 0) -> None:
-        """End a pass, and warn of what it left out; ``stacklevel`` is that of the user's line, seen from here."""
+        """End a pass, and warn of what it left out.
+
+        Args:
+            run: The pass.
+            stacklevel: That of the line that took the samples, seen from here; a loader's is passed over for its
+                caller's.
+            dropped: Good samples of a last batch that was not wanted.
+        """
         samples = run.finish(dropped=dropped)
         told = []
         if run.failures:
@@ -523,7 +554,7 @@ class Dataset:
         if run.kept:
             told.append(f"{len(run.kept)} of {samples} images end too early and were kept: see dataset.kept")
         if told:
-            warnings.warn("; ".join(told), stacklevel=stacklevel)
+            warnings.warn("; ".join(told), stacklevel=_outside(stacklevel))
 
     # Single samples.
 
@@ -649,6 +680,35 @@ class Dataset:
 
         return TorchDataset(self, transform)
 
+    def to_dataframe(self, *, decode: bool = True) -> pd.DataFrame:
+        """The whole dataset as a pandas DataFrame, a row a sample, in the order of iteration. Nothing is lazy.
+
+        Everything is held at once: with ``decode`` all pixels (height x width x channels bytes an image), without it
+        the files' bytes, and ``memory_limit`` beside it while the frame is made.
+
+        Args:
+            decode: Images as arrays. Otherwise the files as they are stored, laid out as Hugging Face's ``datasets``
+                has images, so that ``to_parquet`` works and ``load_dataset("parquet")`` with ``datasets.Image()``
+                reads what it wrote.
+
+        Returns:
+            Columns image, label, metadata, height, width. image: uint8 (H, W, C); or ``{"bytes": bytes, "path":
+            name}``. label: strings, int64, or objects as they are stored. metadata: a dict. height and width: int64,
+            of the array; without ``decode`` of the image at its own size, from the file's header (a sample whose header
+            cannot be read fails, the rest of the image is not looked at).
+
+            Without ``decode``, metadata is None instead of an empty dict, and a column that Arrow cannot hold (labels
+            or a metadata field of several types, numbers beyond 64 bits, an empty object inside) has the JSON text of
+            every value instead.
+
+        Raises:
+            ImportError: pandas, or without ``decode`` pyarrow, is not installed; the message says how to install it.
+            PixCrawlerError: A sample cannot be delivered, unless ``on_error`` skips it.
+        """
+        from pixcrawler.loaders.pandas import to_dataframe
+
+        return to_dataframe(self, decode=decode)
+
     # Life and death.
 
     def close(self) -> None:
@@ -756,6 +816,17 @@ def _decide(options: Options, failure: Failure) -> str:
         return decision
     message = f"on_error must return 'raise' or 'skip', not {decision!r}"
     raise (ValueError if isinstance(decision, str) else TypeError)(message)
+
+
+def _outside(stacklevel: int) -> int:
+    """The stacklevel, seen from the caller, of the first line from this one on that is not of this package."""
+    frame = inspect.currentframe()
+    for _ in range(stacklevel):
+        frame = frame.f_back if frame is not None else None
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pixcrawler":
+        frame = frame.f_back
+        stacklevel += 1
+    return stacklevel
 
 
 def _listed(ledger: FailureLedger) -> str:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datetime import datetime
 
+    import numpy as np
+    from numpy.typing import NDArray
     from typing_extensions import Self
 
-__all__ = ["ChunkRecord", "DatasetInfo", "EncodedSample", "Job", "JobStatus", "LabelCount"]
+__all__ = ["ChunkRecord", "DatasetInfo", "DecodedSample", "EncodedSample", "Job", "JobStatus", "LabelCount"]
 
 
 class JobStatus(str, Enum):
@@ -167,6 +169,25 @@ class DatasetInfo:
     classes: tuple[str, ...] = field(default=(), repr=False)
     tags: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedSample:
+    """A sample, decoded.
+
+    Attributes:
+        chunk_id: The chunk.
+        member: The file's name in it.
+        image: uint8 (H, W, C).
+        label: As it is stored, or what ``label_fn`` made of it.
+        metadata: Further fields of the chunk's ``metadata.jsonl``; empty without any.
+    """
+
+    chunk_id: str
+    member: str
+    image: NDArray[np.uint8] = field(repr=False)
+    label: Any
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from pixcrawler import (
     ChunkRecord,
     Dataset,
     DatasetInfo,
+    DecodedSample,
     DecompressionError,
     EncodedSample,
     Failure,
@@ -96,6 +97,13 @@ def encoded(dataset: Dataset) -> None:
         assert_type(sample.data, bytes)
         assert_type(sample.metadata, dict[str, Any])
         assert_type(sample.size, tuple[int, int] | None)
+
+
+def decoded(dataset: Dataset) -> None:
+    for sample in dataset.iter_decoded():
+        assert_type(sample, DecodedSample)
+        assert_type(sample.image, NDArray[np.uint8])
+        sample.label = 1  # type: ignore[misc]
 
 
 def whole(dataset: Dataset) -> None:
