@@ -69,6 +69,7 @@ def test_the_readmes_examples_run(photos: Path, tmp_path: Path, monkeypatch: pyt
         "CONTRIBUTING.md",
         "CHANGELOG.md",
         "docs/jpeg.md",
+        "docs/cli.md",
         "docs/errors.md",
         "docs/formats.md",
         "docs/reliability.md",
@@ -126,11 +127,16 @@ class TestCommands:
                 assert parameter.help, f"{name} {parameter.name}"
 
     def test_is_in_the_readme(self, name: str, command: click.Command) -> None:
-        assert f"pixcrawler {name}" in README
+        assert f"pixcrawler {name}" in README or f"`{name}`" in README
+
+    def test_is_in_the_page_of_the_command(self, name: str, command: click.Command) -> None:
+        assert re.search(rf"`(?:pixcrawler )?{name}\b", (ROOT / "docs" / "cli.md").read_text(encoding="utf-8"))
 
 
 def test_the_commands_that_users_were_promised() -> None:
-    assert {name for name, _ in commands()} >= {"pack", "serve", "list", "info", "demo"}
+    assert {name for name, _ in commands()} >= {
+        "completion", "demo", "doctor", "info", "list", "login", "logout", "pack", "serve", "verify", "whoami"
+    }  # fmt: skip
 
 
 def test_the_readme_names_no_command_that_is_not_there() -> None:

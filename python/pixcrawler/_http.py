@@ -11,6 +11,7 @@ import contextlib
 import functools
 import importlib.util
 import json
+import logging
 import os
 import re
 import ssl
@@ -27,7 +28,7 @@ import httpx
 from pixcrawler import _network, _tls, _wire
 from pixcrawler._connection import BODY, DirectPool
 from pixcrawler._constants import CONNECT_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
-from pixcrawler._credentials import SecretText
+from pixcrawler._credentials import SecretText, mask_likely
 from pixcrawler._retry import is_retryable_status, parse_retry_after
 from pixcrawler.exceptions import (
     AuthenticationError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Http", "show_url"]
 
+_log = logging.getLogger(__name__)
 _PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65_535
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -66,12 +68,6 @@ _REFUSALS: dict[int, tuple[type[PixCrawlerError], str]] = {
     410: (NotFoundError, "not_found"),
 }
 _ERROR_TEXT_CHARACTERS = 200
-# Where a server's text is likely to repeat a secret: the query and the user name of an address, a header's value.
-_LIKELY_SECRETS = (
-    (re.compile(r"(?<=[\w/.%~-])\?[^\s\"'<>]+"), "?***"),
-    (re.compile(r"//[^\s/@]+@"), "//***@"),
-    (re.compile(r"\b(Bearer|Basic)\s+[^\s\"'<>,]+", re.IGNORECASE), r"\1 ***"),
-)
 # Shorter values in an address are no secrets, and masking them would make a server's text unreadable.
 _SECRET_CHARACTERS = 6
 
@@ -319,6 +315,9 @@ class Http:
                 # Once the API's origin is left the key is not sent again, wherever the way leads.
                 authorized = authorized and not foreign
                 response = stack.enter_context(self._send(url, headers, authorized=authorized))
+                if _log.isEnabledFor(logging.DEBUG):
+                    part = f" {headers['range']}" if headers and "range" in headers else ""
+                    _log.debug("GET %s%s: %d", show_url(url), part, response.status)
                 if response.status not in _REDIRECTS:
                     yield Answer(response, url, foreign=foreign)
                     return
@@ -457,9 +456,7 @@ class Http:
             secrets.append(base64.b64encode(unquote(f"{parts.username}:{parts.password or ''}").encode()).decode())
         for secret in sorted({s for s in secrets if s and len(s) >= _SECRET_CHARACTERS}, key=len, reverse=True):
             shown = shown.replace(secret, "***").replace(unquote(secret), "***")
-        for pattern, replacement in _LIKELY_SECRETS:
-            shown = pattern.sub(replacement, shown)
-        return escape(shown.strip(), limit=_ERROR_TEXT_CHARACTERS)
+        return escape(mask_likely(shown).strip(), limit=_ERROR_TEXT_CHARACTERS)
 
 
 @functools.lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ wait nor depend on chance.
 from __future__ import annotations
 
 import email.utils
+import logging
 import math
 import random
 import time
@@ -28,6 +29,8 @@ from pixcrawler.exceptions import NetworkError, PixCrawlerError
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+
+_log = logging.getLogger(__name__)
 
 _REQUEST_TIMEOUT = 408
 _TOO_MANY_REQUESTS = 429
@@ -211,5 +214,6 @@ class Attempts:
         )
         if wait is None:
             raise error
+        _log.debug("trying again in %.1f s: %s", wait, error)
         self.clock.sleep(wait, self.cancelled)
         self._attempt_s = self.clock.monotonic()

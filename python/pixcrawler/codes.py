@@ -36,6 +36,16 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
         "The API key is missing or wrong.",
         "Pass api_key=..., set PIXCRAWLER_API_KEY, or run `pixcrawler login`.",
     ),
+    "login_file": CodeEntry(
+        "AuthenticationError",
+        "The file of `pixcrawler login` is broken.",
+        "Run `pixcrawler login` again, or `pixcrawler logout`, which removes it.",
+    ),
+    "key_file": CodeEntry(
+        "AuthenticationError",
+        "The file of the API key cannot be used.",
+        "Correct --api-key-file or PIXCRAWLER_API_KEY_FILE; the file's first line is the key.",
+    ),
     "forbidden": CodeEntry(
         "AuthenticationError",
         "The server refuses access.",

@@ -410,16 +410,16 @@ def test_R08_no_secret_in_the_command_line_s_output(server: FaultyServer, other:
         assert done.returncode == code, done.stderr
         assert_no_secret([(f"stdout {arguments}", done.stdout), (f"stderr {arguments}", done.stderr)])
 
-    for arguments in (["list"], ["list", "--json"], ["info", "j"], ["info", "j", "--json"]):
+    for arguments in (["list", "-v"], ["list", "--json"], ["info", "j"], ["info", "j", "--json"], ["whoami"]):
         run(*arguments)
-    for status, command in ((401, ["list"]), (404, ["info", "j"])):
+    for status, command in ((401, ["-v", "list"]), (404, ["info", "j"]), (401, ["whoami"]), (401, ["doctor"])):
         server.always[""] = Fault(status=status, body=ECHO.encode())
         run(*command, code=1)
     server.always.clear()
     run("list", code=3, PIXCRAWLER_BASE_URL=server.url.replace("http:", "https:"))
     run("list", code=3, http_proxy=f"http://{USER}@127.0.0.1:1", PIXCRAWLER_BASE_URL="http://api.example")
     for url in (f"http://{USER}@h", f"http://h/?{QUERY}"):
-        run("list", "--base-url", url, code=1)
+        run("list", "--base-url", url, code=2)
     run("demo", str(make_images(tmp_path / "images")), "--out", str(tmp_path / "out"))
 
 

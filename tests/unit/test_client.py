@@ -22,6 +22,7 @@ from pixcrawler.exceptions import (
     ProtocolError,
     RateLimitError,
 )
+from pixcrawler.records import JobStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,6 +85,39 @@ def test_list_jobs_sends_filters_and_key_and_sorts_newest_first() -> None:
         "size": "200",
     }
     assert request.headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("status", list(JobStatus)[:-1])
+def test_list_jobs_takes_a_status_or_its_text(status: JobStatus) -> None:
+    for given in (status, status.value):
+        server = paged([])
+        server.client().list_jobs(status=given)
+        assert server.requests[0].url.params["status"] == status.value
+
+
+@pytest.mark.parametrize("status", ["done", "", "COMPLETED", "unknown", JobStatus.UNKNOWN])
+def test_a_wrong_status_is_told_before_anything_is_asked_for(status: str) -> None:
+    server = paged([])
+    with pytest.raises(ValueError, match="status must be one of pending, running, completed, failed, cancelled, not '"):
+        server.client().list_jobs(status=status)
+    assert server.requests == []
+
+
+def test_the_newest_completed_job_of_a_project_is_the_first() -> None:
+    items = [{"id": f"j{i}", "status": "completed", "created_at": f"2026-01-{i + 1:02}T00:00:00Z"} for i in range(9)]
+    server = paged(items, most=4)
+    jobs = server.client().list_jobs(project_id="p", status="completed")
+    assert [job.id for job in jobs] == [f"j{i}" for i in range(8, -1, -1)]
+    assert {request.url.params["project_id"] for request in server.requests} == {"p"}
+    done = {"j8", "j6"}
+    assert next(job.id for job in jobs if job.id not in done) == "j7"
+
+
+def test_check_access_is_one_request_for_one_item() -> None:
+    server = paged([{"id": "j"}, {"id": "k"}])
+    server.client().check_access()
+    (request,) = server.requests
+    assert {**request.url.params} == {"page": "1", "size": "1"}
 
 
 def test_list_jobs_reads_all_pages_even_if_shorter_than_asked() -> None:
@@ -299,8 +333,9 @@ class TestCredentials:
     @pytest.mark.parametrize("content", ["", "[]", '{"api_key": 5}', "\x00"])
     def test_a_broken_file_is_named(self, content: str) -> None:
         login(None, None).write_text(content)
-        with pytest.raises(ValueError, match="login"):
+        with pytest.raises(AuthenticationError, match="login") as caught:
             _credentials.resolve(None, None)
+        assert caught.value.code == "login_file"
 
     def test_a_pickle_drops_the_key_and_takes_it_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         client = PixCrawlerClient(KEY, URL, 7.0)

@@ -11,27 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pixcrawler.cli._options import is_quiet
 from pixcrawler.exceptions import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.table import Table
-
-    from pixcrawler.records import LabelCount
 
 __all__ = [
     "add_row",
     "count_text",
     "date_text",
-    "labels_text",
+    "note",
     "print_json",
     "print_table",
     "progress_bar",
     "size_text",
 ]
 
-_SHOWN_LABELS = 8
 _KILO = 1000
 
 
@@ -48,6 +46,12 @@ def _plain(value: object) -> object:
     return str(value)
 
 
+def note(text: str) -> None:
+    """A line on stderr for a person; nothing with ``-q``."""
+    if not is_quiet():
+        click.echo(text, err=True)
+
+
 def print_table(table: Table) -> None:
     """A table on stdout, as wide as it needs to be where no terminal limits it."""
     from rich.console import Console
@@ -55,7 +59,10 @@ def print_table(table: Table) -> None:
     console = Console(file=sys.stdout, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = 10_000
-    console.print(table)
+    # Not printed by the console, which has an exit code of its own for a closed pipe.
+    with console.capture() as shown:
+        console.print(table)
+    click.echo(shown.get(), nl=False)
 
 
 def add_row(table: Table, cells: Iterable[str]) -> None:
@@ -67,7 +74,7 @@ def add_row(table: Table, cells: Iterable[str]) -> None:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None] | None]:
-    """A live bar on stderr, if that is a terminal.
+    """A live bar on stderr, if that is a terminal and ``-q`` was not given.
 
     Args:
         what: Stands before the bar.
@@ -75,7 +82,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None] | None
     Yields:
         To call with the number done and the number of all, if that is known; None where there is no bar.
     """
-    if not sys.stderr.isatty():
+    if is_quiet() or sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
@@ -110,10 +117,3 @@ def count_text(count: int | None) -> str:
 def date_text(when: datetime | None) -> str:
     """A time of this machine's zone, to the minute."""
     return "-" if when is None else when.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def labels_text(labels: Sequence[LabelCount]) -> str:
-    """The first labels with their counts, and how many more there are."""
-    shown = ", ".join(f"{label.name} ({label.count:,})" for label in labels[:_SHOWN_LABELS])
-    more = len(labels) - _SHOWN_LABELS
-    return f"{shown} and {more:,} more" if more > 0 else shown or "-"

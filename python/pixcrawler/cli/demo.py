@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pixcrawler.cli._errors import needs_extra
+from pixcrawler.cli._options import is_quiet
 
 __all__ = ["demo"]
 
@@ -30,4 +31,4 @@ def demo(*, photos: Path | None, out: Path) -> None:
 
         from pixcrawler.demo.run import run
 
-        run(photos, out, Console())
+        run(photos, out, Console(quiet=is_quiet()))

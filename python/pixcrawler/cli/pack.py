@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pixcrawler.cli._errors import wrong_arguments
 from pixcrawler.cli._options import as_json_option
-from pixcrawler.cli._show import count_text, print_json, progress_bar, size_text
+from pixcrawler.cli._show import count_text, note, print_json, progress_bar, size_text
 from pixcrawler.exceptions import escape
 
 if TYPE_CHECKING:
@@ -37,15 +38,15 @@ def pack(
     """
     from pixcrawler.server.store import JobSpec, Store
 
-    try:
+    with wrong_arguments():
         spec = JobSpec(name, project, tags, chunk_size)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
     opened, key = Store.open_or_create(store)
     with opened:
         if key is not None:
             # At once, and not on stdout with --json: whatever happens to the images, the key can be had only now.
-            click.echo(f"New store at {store}. Its key, which is shown only now:\n\n    {key}\n", err=as_json)
+            click.echo(
+                f"New store at {escape(str(store))}. Its key, which is shown only now:\n\n    {key}\n", err=as_json
+            )
         with progress_bar("packing") as on_file:
             result = opened.pack(source, spec, on_file)
     if as_json:
@@ -64,4 +65,4 @@ def _print_result(result: PackResult, store: Path) -> None:
         click.echo(f"    {escape(refused.name)}: {escape(refused.detail)} [{refused.code}]", err=True)
     if len(result.refused) > _SHOWN_REFUSALS:
         click.echo(f"    and {count_text(len(result.refused) - _SHOWN_REFUSALS)} more; --json lists them all", err=True)
-    click.echo(f"Serve it with: pixcrawler serve --store {store}")
+    note(f"Serve it with: pixcrawler serve --store {escape(str(store))}")

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from pixcrawler.cli._errors import needs_extra
+from pixcrawler.cli._show import note
+from pixcrawler.exceptions import escape
 
 __all__ = ["serve"]
 
@@ -23,14 +25,14 @@ def serve(*, store: Path, host: str, port: int) -> None:
 
     if not run.is_loopback(host):
         click.echo(
-            f"Warning: {host} can be reached from other machines, and keys and images travel unencrypted. "
+            f"Warning: {escape(host)} can be reached from other machines, and keys and images travel unencrypted. "
             "Put a proxy that speaks TLS in front.",
             err=True,
         )
 
     def on_ready(url: str) -> None:
-        click.echo(f"Serving {store} at {url} (Ctrl-C stops)")
-        click.echo(f"List its jobs with: pixcrawler list --base-url {url}")
+        click.echo(f"Serving {escape(str(store))} at {url} (Ctrl-C stops)")
+        note(f"List its jobs with: pixcrawler list --base-url {url}")
 
     with needs_extra("server"):
         run.serve(store, host=host, port=port, on_ready=on_ready)

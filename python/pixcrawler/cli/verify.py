@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from pixcrawler import codes
-from pixcrawler.cli._errors import EXIT_DISK, EXIT_ERROR, EXIT_INTEGRITY, EXIT_NETWORK, exit_code_of
-from pixcrawler.cli._options import access_options, as_json_option, given
+from pixcrawler.cli._errors import EXIT_DISK, EXIT_ERROR, EXIT_INTEGRITY, EXIT_NETWORK, exit_code_of, wrong_arguments
+from pixcrawler.cli._options import access_options, as_json_option, complete_path, given
 from pixcrawler.cli._show import add_row, count_text, print_json, print_table, progress_bar, size_text
 from pixcrawler.exceptions import escape
 
@@ -27,7 +27,7 @@ _WORST_FIRST = (EXIT_DISK, EXIT_NETWORK, EXIT_INTEGRITY, EXIT_ERROR)
 
 
 @click.command()
-@click.argument("target", metavar="PATH|JOB")
+@click.argument("target", metavar="PATH|JOB", shell_complete=complete_path)
 @click.option(
     "--repair",
     metavar="OUT",
@@ -63,7 +63,7 @@ def verify(
     from pixcrawler.verify import verify_dataset
 
     try:
-        with progress_bar("verifying") as on_progress:
+        with wrong_arguments(), progress_bar("verifying") as on_progress:
             report = verify_dataset(
                 target,
                 **given(api_key=api_key, base_url=base_url),
@@ -72,7 +72,7 @@ def verify(
                 on_progress=on_progress,
             )
     except FileExistsError as error:
-        raise click.UsageError(f"{escape(str(error.filename))}: {error.strerror}") from error
+        raise click.UsageError(f"{escape(str(error.filename))}: {error.strerror}", ctx) from error
     if as_json:
         print_json(report.to_dict())
     else:

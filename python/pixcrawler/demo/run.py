@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from pixcrawler import load_dataset
 from pixcrawler.demo.contact_sheet import contact_sheet
+from pixcrawler.exceptions import escape
 from pixcrawler.server.run import ServerProcess
 from pixcrawler.server.store import JobSpec, Store
 
@@ -67,7 +68,8 @@ def run(photos: Path | None, out: Path, console: Console) -> None:
 
 def _step(console: Console, number: int, what: str, command: str) -> None:
     console.print(f"\n[bold]{number}. {what}[/bold]")
-    console.print(f"  [dim]$[/dim] {command}", highlight=False, soft_wrap=True)
+    console.print("  [dim]$[/dim] ", end="")
+    console.print(escape(command, limit=2_000), highlight=False, soft_wrap=True, markup=False)
 
 
 def _pack(photos: Path, store: Path, console: Console) -> tuple[str, str]:
@@ -81,7 +83,7 @@ def _pack(photos: Path, store: Path, console: Console) -> tuple[str, str]:
         f"  {job.num_images} images, {(job.size_bytes or 0) / 1e6:.1f} MB, {job.num_chunks} chunk(s): {job.id}"
     )
     for refused in result.refused[:5]:
-        console.print(f"  left out {refused.name}: {refused.detail}", markup=False)
+        console.print(f"  left out {escape(refused.name)}: {escape(refused.detail)}", markup=False)
     if len(result.refused) > 5:  # noqa: PLR2004 - as many as are named above
         console.print(f"  and {len(result.refused) - 5} more")
     return job.id, key
@@ -128,7 +130,7 @@ class _Progress:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self._progress = Progress(*columns, console=console)
+        self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
         self._task = self._progress.add_task(what, total=None)
 
     def __enter__(self) -> Callable[[int, int], None]:
@@ -147,6 +149,7 @@ def _peak_memory_mb() -> float:
 
 def _report(outcome: _Outcome, console: Console) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     stats = outcome.stats
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -159,9 +162,9 @@ def _report(outcome: _Outcome, console: Console) -> None:
         "contact sheet": f"{outcome.sheet}",
     }
     for name, value in rows.items():
-        table.add_row(f"[dim]{name}[/dim]", value)
+        table.add_row(f"[dim]{name}[/dim]", Text(escape(value)))
     console.print("\n[bold]What came out[/bold]")
     console.print(table)
     for reason in outcome.failures[:5]:
-        console.print(f"  left out: {reason}", markup=False)
+        console.print(f"  left out: {escape(reason)}", markup=False)
     console.print(f"  {stats.limit}", highlight=False)

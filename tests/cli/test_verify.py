@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
+from cli import command
 from pixcrawler import ChunkReport, Problem, VerifyReport
 from pixcrawler.cli import main
 from pixcrawler.exceptions import NetworkError
@@ -21,13 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-COMMAND = [sys.executable, "-c", "from pixcrawler.cli import main; main(prog_name='pixcrawler')", "verify"]
 JPEG = encode(picture(40, 30), "JPEG")
-
-
-def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process of its own."""
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False, timeout=50, **options)
+run = functools.partial(command.run, "verify")
+COMMAND = [*command.COMMAND, "verify"]
 
 
 @pytest.fixture
