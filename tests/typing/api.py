@@ -143,6 +143,13 @@ def describe(dataset: Dataset) -> None:
     dataset.info.name = "other"  # type: ignore[misc]
 
 
+def torch_form(dataset: Dataset) -> None:
+    samples = dataset.to_torch(transform=lambda image: image.mean())
+    assert_type(samples[0][1], int)
+    assert_type(len(samples), int)
+    assert_type(dataset.to_torch().__getitems__([0, 1]), list[tuple[Any, int]])
+
+
 def close(dataset: Dataset) -> None:
     with dataset as same:
         assert_type(same, Dataset)
