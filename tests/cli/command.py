@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,33 +23,47 @@ def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[s
     return subprocess.run([*COMMAND, *arguments], text=True, check=False, timeout=50, **options)
 
 
-def run_on_terminal(*arguments: str | Path, typed: str = "", columns: int = 100) -> tuple[int, str]:
-    """Run it with a terminal for stdin, stdout and stderr; returns the exit code and what the terminal got."""
+def run_on_terminal(*arguments: str | Path, typed: str = "", at: str = "", columns: int = 100) -> tuple[int, str]:
+    """Run it with a terminal of its own for stdin, stdout and stderr.
+
+    Args:
+        *arguments: Of the command.
+        typed: Written to the terminal when it shows ``at``.
+        at: What it waits for.
+        columns: The terminal's width.
+
+    Returns:
+        The exit code, and what the terminal got.
+    """
     import pty
 
     reader, writer = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
+    code = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); " + COMMAND[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
         stdin=writer,
         stdout=writer,
         stderr=writer,
-        env=environment,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": str(columns)},
         start_new_session=True,
-    ) as process:
-        os.close(writer)
-        os.write(reader, typed.encode())
-        shown = b""
-        while True:
-            try:
-                part = os.read(reader, 1 << 16)
-            except OSError:  # the other end is closed
-                break
-            if not part:
-                break
-            shown += part
+    )
+    os.close(writer)
+    shown = b""
+    try:
+        # The other end's closing is an error here, not an end.
+        with contextlib.suppress(OSError):
+            while part := os.read(reader, 1 << 16):
+                shown += part
+                if typed and at.encode() in shown:
+                    # getpass throws away what comes before it has turned the echo off.
+                    time.sleep(0.3)
+                    os.write(reader, typed.encode())
+                    typed = ""
+        return process.wait(30), shown.decode()
+    finally:
+        process.kill()
+        process.wait()
         os.close(reader)
-        return process.wait(50), shown.decode()
 
 
 def assert_one_what_and_one_hint(stderr: str, *, hint: bool = True) -> None:

@@ -83,7 +83,7 @@ def _print_table(jobs: Sequence[Job]) -> None:
 
     table = Table(box=None, pad_edge=False)
     # A table that is too wide for the terminal wraps these: an id is copied from here.
-    least = {"name": 12, "project": 7, "tags": 4}
+    least = {"name": 8, "project": 7, "tags": 4}
     for name in ("job", "name", "project", "status", "images", "size", "created", "tags"):
         justify: Literal["left", "right"] = "right" if name in {"images", "size"} else "left"
         table.add_column(name, justify=justify, no_wrap=name not in least, min_width=least.get(name), overflow="fold")
