@@ -10,7 +10,7 @@ TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" PYO3_P
 PURE_CRATES := -p pixcrawler-core -p pixcrawler-jpeg -p pixcrawler-resize -p pixcrawler-webp
 PYTHON_CODE := python tests benches scripts
 # Tests whose names carry a case of docs/reliability.md.
-CASES := test_Z or test_B or test_I or test_J or test_P or test_X or test_N or test_R or test_F or test_U
+CASES := test_Z or test_B or test_I or test_J or test_P or test_X or test_N or test_R or test_L0 or test_F or test_U
 
 .PHONY: help
 help: ## List the tasks

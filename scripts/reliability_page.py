@@ -25,6 +25,7 @@ SECTIONS = {
     "X": ("EXIF orientation and metadata", 5),
     "N": ("network: bodies, ranges, retries", 25),
     "R": ("redirects, credentials, TLS, private addresses", 10),
+    "L": ("the command line", 6),
     "F": ("the boundary to Python, threads, forks", 10),
     "U": ("fuzzing and properties", 8),
 }

@@ -23,6 +23,7 @@ __all__ = [
     "Credentials",
     "KeySource",
     "SecretText",
+    "address",
     "credentials_path",
     "mask_likely",
     "read_key_file",
@@ -208,6 +209,26 @@ def resolve(api_key: str | None, base_url: str | None) -> Credentials:
     if found.key is not None and found.source != "argument":
         _check(found.source, found.key, DEFAULT_BASE_URL)
     return Credentials(found.key, base_url, found.source)
+
+
+def address(base_url: str | None = None) -> str:
+    """The API that :func:`resolve` finds, whether or not there is a key for it.
+
+    Args:
+        base_url: The API's address, if the caller gave one.
+
+    Raises:
+        ValueError: As in :func:`resolve`.
+    """
+    env_url = os.environ.get(_ENV_URL, "").strip() or None
+    if not base_url and env_url is not None:
+        _check(_ENV_URL, None, env_url)
+    base_url = base_url or env_url
+    if base_url is None:
+        # A broken login file is no reason not to log in anew.
+        with contextlib.suppress(AuthenticationError):
+            base_url = _read_login().base_url
+    return Credentials(None, base_url or DEFAULT_BASE_URL).base_url
 
 
 class _Found(NamedTuple):

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pixcrawler import _credentials
-from pixcrawler._constants import DEFAULT_BASE_URL
-from pixcrawler._credentials import KeySource
+from pixcrawler._credentials import KeySource, address
 from pixcrawler.client import PixCrawlerClient
 from pixcrawler.exceptions import AuthenticationError, PixCrawlerError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Identity", "KeySource", "login", "logout", "whoami"]
+__all__ = ["Identity", "KeySource", "address", "login", "logout", "whoami"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +59,6 @@ def login(api_key: str, base_url: str | None = None) -> Path:
     with PixCrawlerClient(credentials.api_key, credentials.base_url) as client:
         client.check_access()
     return _credentials.write_login(credentials)
-
-
-def address(base_url: str | None = None) -> str:
-    """The API that a login without an address is for. A broken login file is no reason not to log in anew.
-
-    Args:
-        base_url: As in :func:`login`.
-    """
-    try:
-        return _credentials.resolve(None, base_url).base_url
-    except AuthenticationError:
-        return base_url or DEFAULT_BASE_URL
 
 
 def logout() -> bool:
