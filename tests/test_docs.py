@@ -37,7 +37,9 @@ def photos(tmp_path: Path) -> Path:
 
 
 def test_the_readmes_examples_run(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("uvicorn")
+    for name in ("uvicorn", "pandas", "datasets"):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"no {name}")
     from pixcrawler.server.run import ServerProcess
     from pixcrawler.server.store import JobSpec, Store
 

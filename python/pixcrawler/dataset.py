@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
+    import datasets
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
@@ -708,6 +709,43 @@ class Dataset:
         from pixcrawler.loaders.pandas import to_dataframe
 
         return to_dataframe(self, decode=decode)
+
+    @overload
+    def to_hf(self, *, streaming: Literal[False] = False) -> datasets.Dataset: ...
+    @overload
+    def to_hf(self, *, streaming: Literal[True]) -> datasets.IterableDataset: ...
+    @overload
+    def to_hf(self, *, streaming: bool) -> datasets.Dataset | datasets.IterableDataset: ...
+    def to_hf(self, *, streaming: bool = False) -> datasets.Dataset | datasets.IterableDataset:
+        """A dataset of Hugging Face's ``datasets``, of the files as they are stored: none is decoded or encoded anew.
+
+        Columns: image, an ``Image`` feature, decoded by Pillow when a row is read (a damaged picture fails then; what
+        is no picture at all fails here); label, a ``ClassLabel`` with :attr:`classes` where labels are strings, else
+        int64; metadata, the JSON text of the sample's metadata, ``"{}"`` without any. Options for decoding
+        (``image_size``, ``mode``) have no effect. No network but the dataset's own is used.
+
+        Args:
+            streaming: Read nothing now, and chunk by chunk while iterating, in order, within ``memory_limit``. Each
+                iteration begins anew; ``shuffle`` and the workers of a DataLoader take whole chunks, so that there can
+                be as many workers as chunks, each with its own ``memory_limit``. :attr:`failures` and ``max_failures``
+                are those of one chunk. The dataset must be one that can be pickled (no ``http_client``). Otherwise
+                all files are written now, within ``memory_limit``, to an Arrow file below datasets' cache folder; it is
+                mapped from there, and removed when the process ends (``save_to_disk`` keeps it).
+
+        Returns:
+            ``datasets.Dataset`` in the order of iteration, or ``datasets.IterableDataset``.
+
+        Raises:
+            ImportError: datasets is not installed; the message says how to install it.
+            TypeError, ValueError: A label is neither one of the classes nor, where there are none, an int: the message
+                names ``label_fn``. With ``streaming`` while iterating.
+            PixCrawlerError: A sample cannot be delivered, unless ``on_error`` skips it. With ``streaming`` while
+                iterating.
+            OSError: The files cannot be written.
+        """
+        from pixcrawler.loaders.hf import to_hf
+
+        return to_hf(self, streaming=streaming)
 
     # Life and death.
 

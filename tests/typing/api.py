@@ -112,6 +112,14 @@ def whole(dataset: Dataset) -> None:
     assert_type(labels, NDArray[Any])
 
 
+def frames(dataset: Dataset) -> None:
+    dataset.to_dataframe()["label"].value_counts()
+    dataset.to_dataframe(decode=False).to_parquet("photos.parquet")
+    dataset.to_hf().train_test_split(0.2)
+    dataset.to_hf(streaming=True).take(3)
+    dataset.to_hf(streaming="yes")  # type: ignore[call-overload]
+
+
 def index(dataset: Dataset) -> None:
     assert_type(dataset[17], tuple[NDArray[np.uint8], Any])
     assert_type(dataset[10:20], list[tuple[NDArray[np.uint8], Any]])
