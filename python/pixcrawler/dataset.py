@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pixcrawler._native import Decoder
     from pixcrawler.decode_ahead import JobKind, Piece
     from pixcrawler.loaders.torch import TorchDataset
+    from pixcrawler.loaders.torch_stream import StreamingDataset
     from pixcrawler.options import ImageSize
     from pixcrawler.records import ChunkRecord, DatasetInfo
     from pixcrawler.schedule import Sample
@@ -97,6 +98,7 @@ class Dataset:
         self._kept = FailureLedger()
         self._shared_failures: WorkerFailures | None = None
         self._shared_before = 0
+        self._report_to: WorkerFailures | None = None
         self._decoder: Decoder | None = None
         restart_in_children(self)
 
@@ -245,6 +247,7 @@ class Dataset:
         batch_size: int | None = None,
         drop_last: bool = False,
         seed: str | None = None,
+        report_to: WorkerFailures | None = None,
     ) -> PassIterator[tuple[NDArray[np.uint8], Any]]:
         """Iterate over parts of the dataset: for loaders.
 
@@ -254,7 +257,9 @@ class Dataset:
             batch_size: Images a batch, as :meth:`iter_batches` gives them; None for single ones.
             drop_last: Leave out a last batch that is not full.
             seed: Shuffle the samples, over as many parts as the memory allows, by this seed; None for in order.
+            report_to: Takes what this process leaves out of this and further passes, for another that iterates.
         """
+        self._report_to = report_to
         if batch_size is None:
             run = self._begin_samples(options, parts=parts, seed=seed)
             return PassIterator(run, self._deliver_samples(run))
@@ -516,7 +521,10 @@ class Dataset:
             run.clock.kept += 1
 
     def _fail(self, run: Pass, error: PixCrawlerError, *, num_samples: int = 1) -> None:
-        run.failures.add(self.excused(error, num_samples=num_samples))
+        failure = self.excused(error, num_samples=num_samples)
+        run.failures.add(failure)
+        if self._report_to is not None:
+            self._report_to.record(failure)
 
     def excused(self, error: PixCrawlerError, *, num_samples: int = 1) -> Failure:
         """The record of an error that ``on_error`` lets pass.
@@ -651,32 +659,87 @@ class Dataset:
 
         return to_arrays(self)
 
-    def to_torch(self, transform: Callable[[NDArray[np.uint8]], Any] | None = None) -> TorchDataset:
-        """The dataset as a map-style ``torch.utils.data.Dataset``: for a ``DataLoader``, ``random_split``, ``Subset``.
+    @overload
+    def to_torch(
+        self, transform: Callable[[NDArray[np.uint8]], Any] | None = None, *, streaming: Literal[False] = False
+    ) -> TorchDataset: ...
+    @overload
+    def to_torch(
+        self,
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        streaming: Literal[True],
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        layout: Literal["NCHW", "NHWC"] = "NCHW",
+    ) -> StreamingDataset: ...
+    def to_torch(
+        self,
+        transform: Callable[[Any], Any] | None = None,
+        *,
+        streaming: bool = False,
+        batch_size: int | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        layout: Literal["NCHW", "NHWC"] = "NCHW",
+    ) -> TorchDataset | StreamingDataset:
+        """The dataset for torch's ``DataLoader``: by number, or as a stream.
 
         Reads all directories that are not known yet, several at once, and hands them to a DataLoader's workers. No
-        image is read before it is asked for.
+        image is read before it is asked for. Of several workers each has its share of the processors and of
+        ``memory_limit`` (by number it holds the batch that it works on beside that). What they leave out is in
+        :attr:`failures` here, once for each sample, and ``max_failures`` holds for all of them together.
 
         Args:
             transform: Called with each image, uint8 (H, W, C), as ``ToPILImage``, ``ToTensor`` and what is composed of
-                them and further transforms take it. It has to be picklable where workers are spawned.
+                them and further transforms take it; of a stream of batches with each batch as it would be delivered,
+                as the transforms of torchvision's ``v2`` take it (which draw once for a whole batch). It has to be
+                picklable where workers are spawned.
+            streaming: Read in the order of the chunks, or shuffled, instead of by number: faster, and the way to go
+                where all samples are used. The other arguments are the stream's alone.
+            batch_size: Deliver batches of so many images, each made by one native call, for
+                ``DataLoader(..., batch_size=None)``: the fast way. None delivers single samples.
+            shuffle: Another order in each epoch (``set_epoch``): runs of about 1 MiB of neighbours are put in random
+                order, and samples are mixed over as many of these as the memory allows.
+            seed: What the order depends on, beside the epoch and the numbers of ranks and workers.
+            drop_last: Give all ranks equally many samples, and full batches alone.
+            layout: The axes of a batch: "NCHW" (in memory channels_last, which costs nothing) or "NHWC".
 
         Returns:
-            A dataset of (image, label). Without a transform the image is a float32 tensor (C, H, W) in [0, 1], the one
-            that torchvision's ``ToTensor`` makes. The label is an int, of which a DataLoader makes int64: the position
-            in :attr:`class_to_idx` of a string, an int as it is.
+            By number, a map-style dataset of (image, label), for ``shuffle``, ``random_split`` and ``Subset``. Without
+            a transform the image is a float32 tensor (C, H, W) in [0, 1], the one that torchvision's ``ToTensor``
+            makes. The label is an int, of which a DataLoader makes int64: the position in :attr:`class_to_idx` of a
+            string, an int as it is. ``[i]`` raises whatever ``on_error`` says. A batch, which is one native call, holds
+            what is good unless ``on_error`` is "raise"; if nothing of it is, its first error is raised.
 
-            ``[i]`` raises whatever ``on_error`` says. A batch, which is one native call, holds what is good unless
-            ``on_error`` is "raise"; if nothing of it is, its first error is raised. What was left out, in workers too,
-            is in :attr:`failures`, once for each sample, and ``max_failures`` holds for all of them together.
-
-            Of several workers each decodes with its share of the processors and keeps its share of ``memory_limit``.
-            Beside that, each holds the batch it works on.
+            As a stream, an ``IterableDataset`` of the same pairs, or of (uint8 (B, C, H, W), int64 (B,)) if
+            ``batch_size`` is given: see :class:`pixcrawler.loaders.torch_stream.StreamingDataset`.
 
         Raises:
             ImportError: torch is not installed; the message says how to install it.
+            ValueError: An argument is out of its range, or is the stream's and ``streaming`` is False.
             PixCrawlerError: A chunk's directory cannot be read, unless ``on_error`` skips it.
         """
+        if streaming:
+            from pixcrawler.loaders.torch_stream import StreamingDataset
+
+            return StreamingDataset(
+                self,
+                transform,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                seed=seed,
+                drop_last=drop_last,
+                layout=layout,
+            )
+        if batch_size is not None or shuffle or seed or drop_last or layout != "NCHW":
+            message = (
+                "batch_size, shuffle, seed, drop_last and layout need streaming=True; else the DataLoader has them"
+            )
+            raise ValueError(message)
         from pixcrawler.loaders.torch import TorchDataset
 
         return TorchDataset(self, transform)
@@ -781,7 +844,9 @@ class Dataset:
         state = {"source": self._source, "options": self._options}
         if multiprocessing.context.get_spawning_popen() is not None:
             state["opened"] = {
-                number: opened if isinstance(opened, DecompressionError) else (opened.directory, opened.labels)
+                number: opened
+                if isinstance(opened, DecompressionError)
+                else (opened.directory, opened.labels, opened.is_whole)
                 for number, opened in self._random.known.items()
             }
         return state
@@ -797,14 +862,28 @@ class Dataset:
             }
         )
 
-    def open_all(self) -> None:
+    def opened(self, number: int) -> OpenedChunk:
+        """A chunk with its directory, which is kept.
+
+        Raises:
+            PixCrawlerError: It cannot be read.
+        """
+        return self._random.opened(number)
+
+    def open_all(self, *, whole: bool = True) -> list[OpenedChunk | None]:
         """Read the directories of all chunks, several at once, and keep them.
+
+        Args:
+            whole: Fetch chunks that their server sends only whole; else they are left unknown.
+
+        Returns:
+            The chunks, in order; None for one that cannot be opened, or is left unknown.
 
         Raises:
             AuthenticationError: The key is refused.
             PixCrawlerError: A chunk cannot be opened, and ``on_error`` is "raise".
         """
-        self._random.open_all()
+        return self._random.open_all(whole=whole)
 
     def with_options(self, options: Options) -> Dataset:
         """A dataset of the same source and directories under other options. Closing either closes both.

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import TYPE_CHECKING, cast
 
@@ -126,22 +127,26 @@ class RandomAccess:
         # In one step, so that a fork in another thread finds it whole.
         return self._opened.copy()
 
-    def open_all(self) -> None:
+    def open_all(self, *, whole: bool = True) -> list[OpenedChunk | None]:
         """Read all directories, as many at once as there may be requests.
+
+        Args:
+            whole: Fetch chunks that their server sends only whole; else they are left unknown.
+
+        Returns:
+            The chunks, in order; None for one that cannot be opened, or is left unknown.
 
         Raises:
             AuthenticationError: The key is refused.
             PixCrawlerError: A chunk cannot be opened, and failures are not skipped.
         """
-        unknown = [number for number in range(len(self._source.chunks)) if number not in self._opened]
-        if len(unknown) <= 1 or not self._source.is_remote:
-            for number in unknown:
-                self._opened_or_none(number)
-            return
+        open_one = partial(self._opened_or_none, whole=whole)
+        numbers = range(len(self._source.chunks))
+        if not self._source.is_remote or len(self._opened) == len(numbers):
+            return list(map(open_one, numbers))
         with ThreadPoolExecutor(self._max_workers, thread_name_prefix="pixcrawler-open") as executor:
             try:
-                for _ in executor.map(self._opened_or_none, unknown):
-                    pass
+                return list(executor.map(open_one, numbers))
             except PixCrawlerError:
                 raise
             except BaseException:
@@ -149,16 +154,21 @@ class RandomAccess:
                 self._source.interrupt()
                 raise
 
-    def opened(self, number: int) -> OpenedChunk:
+    def opened(self, number: int, *, whole: bool = True) -> OpenedChunk:
         """A chunk with its directory, which is kept.
 
+        Args:
+            number: Which.
+            whole: Fetch all of it if its server sends it only whole.
+
         Raises:
+            RangesUnsupportedError: It does, and it is not to be fetched.
             PixCrawlerError: The chunk as a whole cannot be read.
         """
         found = self._opened.get(number)
         if found is None:
             try:
-                found = self._open(number)
+                found = self._open(number, whole=whole)
             except DecompressionError as exc:
                 # Other answers will not make it good. A copy: the error itself holds all frames that it came through.
                 self._opened[number] = copy(exc)
@@ -169,14 +179,16 @@ class RandomAccess:
             raise copy(found)
         return found
 
-    def _open(self, number: int) -> OpenedChunk:
+    def _open(self, number: int, *, whole: bool) -> OpenedChunk:
         chunk = self._source.chunks[number]
         try:
             try:
                 opened = OpenedChunk.of(chunk, self._source.open(chunk))
             except RangesUnsupportedError:
+                if not whole:
+                    raise
                 members, buffer = self._source.open_whole(chunk)
-                opened = OpenedChunk.of(chunk, members)
+                opened = OpenedChunk.of(chunk, members, is_whole=True)
                 self._keep(number, _Range(0, buffer))
         except PixCrawlerError as exc:
             raise exc.with_place(chunk_id=chunk.id) from exc.__cause__
@@ -203,9 +215,11 @@ class RandomAccess:
             if opened is not None:
                 yield opened
 
-    def _opened_or_none(self, number: int) -> OpenedChunk | None:
+    def _opened_or_none(self, number: int, *, whole: bool = True) -> OpenedChunk | None:
         try:
-            return self.opened(number)
+            return self.opened(number, whole=whole)
+        except RangesUnsupportedError:
+            return None
         except AuthenticationError:
             raise
         except PixCrawlerError:

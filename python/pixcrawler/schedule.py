@@ -68,16 +68,18 @@ class OpenedChunk:
         chunk: Which chunk.
         directory: Its members.
         labels: What its metadata.jsonl says, by member name, or None.
+        is_whole: Whether its server sends it only whole.
     """
 
     chunk: ChunkRecord
     directory: Directory
     labels: Mapping[str, SampleLabel] | None
+    is_whole: bool = False
 
     @classmethod
-    def of(cls, chunk: ChunkRecord, opened: OpenChunk) -> OpenedChunk:
+    def of(cls, chunk: ChunkRecord, opened: OpenChunk, *, is_whole: bool = False) -> OpenedChunk:
         """Put a chunk and what its source said of it together."""
-        return cls(chunk, opened.directory, opened.labels)
+        return cls(chunk, opened.directory, opened.labels, is_whole)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -156,6 +157,10 @@ def torch_form(dataset: Dataset) -> None:
     assert_type(samples[0][1], int)
     assert_type(len(samples), int)
     assert_type(dataset.to_torch().__getitems__([0, 1]), list[tuple[Any, int]])
+    stream = dataset.to_torch(streaming=True, batch_size=64, shuffle=True, seed=1, drop_last=True, layout="NHWC")
+    stream.set_epoch(2)
+    assert_type(len(stream), int)
+    assert_type(iter(stream), Iterator[tuple[Any, Any]])
 
 
 def close(dataset: Dataset) -> None:
