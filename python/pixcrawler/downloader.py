@@ -15,7 +15,7 @@ import threading
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TypeVar
 
 from pixcrawler._constants import CHUNK_GIVEN_UP, RUN_GIVEN_UP, TAIL_BYTES
 from pixcrawler._fork import restart_in_children
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from pixcrawler.limits import Limits
     from pixcrawler.records import ChunkRecord
 
-__all__ = ["Downloader", "RangesUnsupportedError", "Tail"]
+__all__ = ["ChunkFile", "Downloader", "RangesUnsupportedError", "Tail"]
+
+_T = TypeVar("_T")
 
 _OK = 200
 _PARTIAL = 206
@@ -70,6 +72,24 @@ class Tail(NamedTuple):
     buffer: SegmentBuffer
     start: int
     size_bytes: int
+
+
+class ChunkFile(Protocol):
+    """Where :meth:`Downloader.fetch_file` puts a chunk.
+
+    Attributes:
+        filled: Bytes that are there.
+        etag: The strong ETag that they came with; None if that is not known.
+    """
+
+    filled: int
+    etag: str | None
+
+    def restart(self, etag: str | None) -> None:
+        """Discard what is there; what is written next comes with this ETag."""
+
+    def write(self, data: bytes) -> None:
+        """Append."""
 
 
 @dataclass(slots=True)
@@ -282,6 +302,47 @@ class Downloader:
 
         return self._with_retries(state, attempt, lambda: "the whole chunk")
 
+    def fetch_file(self, chunk: ChunkRecord, file: ChunkFile) -> None:
+        """A whole chunk into a file, from the byte that the file has reached; its size is checked, its SHA-256 is not.
+
+        What is there is kept if the server still has the version that it came from: by its ETag, or, where no ETag is
+        known, for the caller to find by the SHA-256. Else the chunk is begun again.
+
+        Args:
+            chunk: The chunk.
+            file: Where to. After an error it holds what came, to go on from.
+
+        Raises:
+            PixCrawlerError: As :meth:`fetch_range`; LimitError if the chunk is larger than the limit.
+            OSError: The file cannot be written.
+        """
+        state = self._state(chunk)
+        with state.lock:
+            state.etag = file.etag if file.filled else None
+
+        def attempt(url: str, attempts: Attempts) -> None:
+            self._check_limit(chunk.size_bytes)
+            if file.filled and file.filled == state.size_bytes:
+                return
+            headers = {}
+            if file.filled:
+                headers["range"] = f"bytes={file.filled}-"
+                if state.etag is not None:
+                    headers["if-range"] = state.etag
+            before = file.filled
+            try:
+                with self._get(url, headers, attempts.cancelled) as answer:
+                    self._take_file(state, file, answer)
+            except IntegrityError:
+                # Another version than the one that was begun: nothing of both is mixed.
+                self._forget_version(state, file)
+                raise
+            finally:
+                if file.filled > before:
+                    attempts.progressed(file.filled - before)
+
+        self._with_retries(state, attempt, lambda: f"{file.filled} of {state.size_bytes} bytes")
+
     def _fetch_range(self, chunk: ChunkRecord, fetch: _Fetch) -> SegmentBuffer:
         state = self._state(chunk)
         if state.has_ranges is False:
@@ -315,8 +376,8 @@ class Downloader:
         return state
 
     def _with_retries(
-        self, state: _ChunkState, attempt: Callable[[str, Attempts], SegmentBuffer], reached: Callable[[], str]
-    ) -> SegmentBuffer:
+        self, state: _ChunkState, attempt: Callable[[str, Attempts], _T], reached: Callable[[], str]
+    ) -> _T:
         """Try until it succeeds or the policy ends it; every error that leaves names the chunk."""
         cancelled = self._cancelled
         attempts = Attempts(self._policy, self._clock, cancelled)
@@ -465,6 +526,41 @@ class Downloader:
                 message = "the body is longer than its Content-Range"
                 raise DownloadError(message, code="range_mismatch", retryable=True) from exc
         return _sealed(buffer)
+
+    def _take_file(self, state: _ChunkState, file: ChunkFile, answer: Answer) -> None:
+        """Check that the answer is the chunk's rest, or all of it, and append it to the file."""
+        first, last, total = _content_range(answer)
+        if answer.status == _OK:
+            # No range was asked for, or none is served, or the version that was begun is gone.
+            self._forget_version(state, file)
+            first, total = 0, _content_length(answer)
+        elif (first, last) != (file.filled, -1 if total is None else total - 1) or answer.status != _PARTIAL:
+            message = f"asked for the bytes from {file.filled} on, got status {answer.status}, {first} to {last}"
+            self._forget_version(state, file)
+            raise DownloadError(f"{message} of {total}", code="range_mismatch", retryable=True)
+        self._check_version(state, answer, total)
+        size_bytes = state.size_bytes
+        if size_bytes is None:
+            message = "neither the catalogue nor the answer tells the chunk's size"
+            raise ProtocolError(message, code="protocol", retryable=True)
+        if first == 0:
+            file.restart(state.etag)
+        for data in answer.iter_raw():
+            with self._idle:
+                self._bytes += len(data)
+            if file.filled + len(data) > size_bytes:
+                message = f"more than {size_bytes} bytes"
+                raise IntegrityError(message, code="chunk_integrity", retryable=True)
+            file.write(data)
+        if file.filled < size_bytes:
+            message = f"{size_bytes - file.filled} bytes are missing at the end"
+            raise DownloadError(message, code="short_body", retryable=True)
+
+    @staticmethod
+    def _forget_version(state: _ChunkState, file: ChunkFile) -> None:
+        with state.lock:
+            state.etag, state.size_bytes = None, state.chunk.size_bytes
+        file.restart(None)
 
     def _refuse_whole(self, state: _ChunkState, answer: Answer) -> None:
         """Raise what a 200 in answer to a Range request means."""
