@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pixcrawler.client import PixCrawlerClient
     from pixcrawler.dataset import Dataset
+    from pixcrawler.download.arrays import ArrayFolder, open_arrays
+    from pixcrawler.download.engine import download_dataset
+    from pixcrawler.download.progress import DownloadProgress, DownloadReport
     from pixcrawler.exceptions import (
         ArchiveError,
         AuthenticationError,
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArchiveError",
+    "ArrayFolder",
     "AuthenticationError",
     "ChunkRecord",
     "ChunkReport",
@@ -56,6 +60,8 @@ __all__ = [
     "DecodedSample",
     "DecompressionError",
     "DownloadError",
+    "DownloadProgress",
+    "DownloadReport",
     "EncodedSample",
     "Failure",
     "FailureLedger",
@@ -83,18 +89,23 @@ __all__ = [
     "UnsupportedImageError",
     "VerifyReport",
     "__version__",
+    "download_dataset",
     "load_dataset",
+    "open_arrays",
     "verify_dataset",
 ]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ArrayFolder": "download.arrays",
     "ChunkRecord": "records",
     "ChunkReport": "verify",
     "Dataset": "dataset",
     "DatasetInfo": "records",
     "DecodedSample": "records",
+    "DownloadProgress": "download.progress",
+    "DownloadReport": "download.progress",
     "EncodedSample": "records",
     "Failure": "failures",
     "FailureLedger": "failures",
@@ -107,7 +118,9 @@ _HOMES = {
     "RepairReport": "verify",
     "Stats": "stats",
     "VerifyReport": "verify",
+    "download_dataset": "download.engine",
     "load_dataset": "load",
+    "open_arrays": "download.arrays",
     "verify_dataset": "verify",
 }
 

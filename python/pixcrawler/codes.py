@@ -138,6 +138,11 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
     "file_changed": CodeEntry(
         "IntegrityError", "A local file changed while it was read.", "Load the dataset again when nothing writes to it."
     ),
+    "download_damaged": CodeEntry(
+        "IntegrityError",
+        "Files of a download are missing, or have changed since.",
+        "Download it again with force (--force); of the format zip the same command fetches what is damaged.",
+    ),
     "metadata": CodeEntry(
         "ArchiveError", "The chunk's metadata.jsonl breaks the convention.", "Correct it and pack the chunk again."
     ),

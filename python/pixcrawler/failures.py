@@ -15,11 +15,13 @@ from pixcrawler import codes, exceptions
 from pixcrawler.exceptions import ArchiveError, ImageDecodeError, LimitError, PixCrawlerError, TooManyFailuresError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import pandas as pd
 
-__all__ = ["Failure", "FailureLedger"]
+__all__ = ["LEDGER_NAME", "Failure", "FailureLedger", "json_line"]
+
+LEDGER_NAME = "failures.jsonl"
 
 _STAGES: tuple[tuple[type[PixCrawlerError], Literal["limit", "archive", "decode"]], ...] = (
     (LimitError, "limit"),
@@ -73,6 +75,10 @@ class Failure:
             "reason": self.reason,
             "num_samples": self.num_samples,
         }
+
+    def to_line(self) -> bytes:
+        """The same as a line of :meth:`FailureLedger.save`."""
+        return json_line(self.to_dict())
 
 
 class FailureLedger(Sequence[Failure]):
@@ -137,7 +143,7 @@ class FailureLedger(Sequence[Failure]):
         partial = target.with_name(f".{target.name}.{secrets.token_hex(8)}.partial")
         try:
             with partial.open("xb") as file:
-                file.writelines(_line_of(failure) for failure in self._failures)
+                file.writelines(failure.to_line() for failure in self._failures)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
@@ -173,8 +179,8 @@ class FailureLedger(Sequence[Failure]):
         return f"<FailureLedger of {len(self)}{': ' + listed if listed else ''}>"
 
 
-def _line_of(failure: Failure) -> bytes:
-    fields = failure.to_dict()
+def json_line(fields: Mapping[str, Any]) -> bytes:
+    """An object as one line of a JSON Lines file, in UTF-8; escaped where a character is not printable."""
     line = json.dumps(fields, ensure_ascii=False)
     # JSON's own escapes leave U+2028 and its kind, at which some readers end a line, and surrogates, which UTF-8 lacks.
     return (line if line.isprintable() else json.dumps(fields)).encode() + b"\n"

@@ -13,8 +13,9 @@ from pixcrawler import codes
 from pixcrawler._machine import usable_cpus
 from pixcrawler._native import MemoryLease
 from pixcrawler.decode_jobs import InspectJobs
+from pixcrawler.download.check import check_download
 from pixcrawler.downloader import RangesUnsupportedError
-from pixcrawler.exceptions import AuthenticationError, DecompressionError, PixCrawlerError
+from pixcrawler.exceptions import AuthenticationError, DecompressionError, IntegrityError, PixCrawlerError
 from pixcrawler.limits import Limits
 from pixcrawler.options import Options
 from pixcrawler.passes import Pass, PassIterator, kept_bytes
@@ -182,7 +183,8 @@ def verify_dataset(
 
     What is good here is what :func:`pixcrawler.load_dataset` with the same arguments delivers. Of an API's chunks whose
     SHA-256 the catalogue gives, all bytes are fetched and their size and SHA-256 checked: such a chunk is held whole in
-    memory, whatever ``memory_limit`` says.
+    memory, whatever ``memory_limit`` says. Of a folder that ``pixcrawler download`` made, each file is compared
+    with what was written, too; of its arrays that is all.
 
     Args:
         job_id: As in :func:`pixcrawler.load_dataset`: a finished job's id, or a local path.
@@ -224,6 +226,13 @@ def verify_dataset(
     folder = None if repair_to is None else Path(repair_to)
     if folder is not None:
         check_folder(folder)
+    began = time.perf_counter()
+    found = check_download(job_id) if is_local(job_id) else None
+    if found is not None and found.format == "numpy":
+        # There is nothing to decode.
+        chunk = ChunkReport(str(job_id), found.size_bytes, None, 0 if found.damaged else found.num_images)
+        empty = VerifyReport(str(job_id), (chunk,), {}, {}, {}, {}, None, None, time.perf_counter() - began)
+        return _with_files(empty, found.damaged)
     source: Source
     if is_local(job_id):
         source = open_local(job_id, options.limits, skips=True)
@@ -246,7 +255,24 @@ def verify_dataset(
         source = ApiSource(client, str(job_id), owns_client=True)
     with closing(source):
         repairer = None if folder is None else Repairer(folder, source, options.limits)
-        return _verify(source, options, repairer, on_progress)
+        report = _verify(source, options, repairer, on_progress)
+    return report if found is None else _with_files(report, found.damaged)
+
+
+def _with_files(report: VerifyReport, damaged: Mapping[str, str]) -> VerifyReport:
+    """The report, with the files of a download that are not as they were written: each a chunk as a whole."""
+    left = dict(damaged)
+    chunks = []
+    for chunk in report.chunks:
+        detail = left.pop(chunk.chunk_id, None)
+        is_new = detail is not None and chunk.error is None
+        chunks.append(replace(chunk, error=_file_problem(chunk.chunk_id, detail or "")) if is_new else chunk)
+    chunks += [ChunkReport(name, None, None, 0, error=_file_problem(name, detail)) for name, detail in left.items()]
+    return replace(report, chunks=tuple(chunks))
+
+
+def _file_problem(name: str, detail: str) -> Problem:
+    return Problem.of(IntegrityError(detail, code="download_damaged"), name, None)
 
 
 def _verify(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 from pixcrawler._fork import restart_in_children
 from pixcrawler._native import Directory, LocalFile, SegmentBuffer
 from pixcrawler.exceptions import DownloadError, IntegrityError, NotFoundError, PixCrawlerError
+from pixcrawler.failures import LEDGER_NAME
 from pixcrawler.records import ChunkRecord, DatasetInfo, LabelCount
 from pixcrawler.sources import OpenChunk
 from pixcrawler.sources.directory import read_directory
@@ -149,15 +150,25 @@ class ZipSource:
         files: The zips, in order.
         limits: Bounds on untrusted input.
         skips: Take a zip that cannot be opened as a chunk of unknown content, which raises when it is opened.
+        records: What a catalogue says of the zips, for errors to name the chunks that they are; else the files' names.
     """
 
     is_remote = False
     is_loose = False
 
-    def __init__(self, path: Path, files: Sequence[Path], limits: Limits, *, skips: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        files: Sequence[Path],
+        limits: Limits,
+        *,
+        skips: bool = False,
+        records: Sequence[ChunkRecord] | None = None,
+    ) -> None:
         self._path = path
         self._limits = limits
         self._skips = skips
+        self._records = records
         self._files = tuple(files)
         self._open_files: dict[int, LocalFile] = {}
         self.start_after_fork()
@@ -165,7 +176,8 @@ class ZipSource:
         self._opened: list[OpenChunk | PixCrawlerError] = []
         chunks: list[ChunkRecord] = []
         for index, file in enumerate(self._files):
-            chunk = ChunkRecord(id=file.name, index=index, url=str(file))
+            record = ChunkRecord(id=file.name, index=index, url="") if records is None else records[index]
+            chunk = replace(record, index=index, url=str(file))
             try:
                 chunk = replace(chunk, size_bytes=self._size_of(index))
                 opened = self._open(chunk)
@@ -207,7 +219,8 @@ class ZipSource:
             state = {**vars(self), "_open_files": {}}
             del state["_lock"]
             return _restored, (type(self), state)
-        return partial(type(self), skips=self._skips), (self._path, self._files, self._limits)
+        again = partial(type(self), skips=self._skips, records=self._records)
+        return again, (self._path, self._files, self._limits)
 
     def _open(self, chunk: ChunkRecord) -> OpenChunk:
         size = chunk.size_bytes or 0
@@ -280,8 +293,8 @@ class _FolderChunk:
 class FolderSource:
     """A plain folder of images, taken in chunks of 500: each chunk is its files laid end to end.
 
-    Every regular file below the folder is a sample, in the order of the names; hidden files and folders and a
-    ``metadata.jsonl`` at the top are not.
+    Every regular file below the folder is a sample, in the order of the names; hidden files and folders, and a
+    ``metadata.jsonl`` and a ``failures.jsonl`` at the top are not.
 
     Args:
         path: The folder.
@@ -396,14 +409,14 @@ def _text_of(name: str) -> str:
 
 
 def _files_below(folder: Path) -> list[str]:
-    """Names, with forward slashes, of the regular files below a folder that are not hidden, nor its metadata."""
+    """Names, with forward slashes, of the regular files below a folder that are not hidden, nor notes about it."""
     names = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         relative = Path(place).relative_to(folder)
         for name in files:
             entry = Path(place, name)
-            is_sample = not name.startswith(".") and entry.is_file() and (relative / name).as_posix() != METADATA_NAME
-            if is_sample:
+            is_note = (relative / name).as_posix() in {METADATA_NAME, LEDGER_NAME}
+            if not name.startswith(".") and entry.is_file() and not is_note:
                 names.append((relative / name).as_posix())
     return names
