@@ -13,6 +13,7 @@ from pixcrawler.cli._options import verbosity_options
 from pixcrawler.cli.completion import completion
 from pixcrawler.cli.demo import demo
 from pixcrawler.cli.doctor import doctor
+from pixcrawler.cli.download import download
 from pixcrawler.cli.info import info
 from pixcrawler.cli.list import list_jobs
 from pixcrawler.cli.login import login, logout, whoami
@@ -35,5 +36,5 @@ def main() -> None:
 
 
 main.params.extend(verbosity_options())
-for command in (completion, demo, doctor, info, list_jobs, login, logout, pack, serve, verify, whoami):
+for command in (completion, demo, doctor, download, info, list_jobs, login, logout, pack, serve, verify, whoami):
     main.add_command(command)

@@ -29,7 +29,9 @@ __all__ = [
     "EXIT_DISK",
     "EXIT_ERROR",
     "EXIT_INTEGRITY",
+    "EXIT_INTERRUPTED",
     "EXIT_NETWORK",
+    "EXIT_USAGE",
     "CommandError",
     "Commands",
     "exit_code_of",
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 EXIT_ERROR: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_NETWORK: Final = 3
 EXIT_INTEGRITY: Final = 4
 EXIT_DISK: Final = 5
