@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import multiprocessing.context
 import operator
@@ -15,21 +14,21 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pixcrawler._fork import restart_in_children
 from pixcrawler._machine import usable_cpus
-from pixcrawler._native import MemoryLease, empty
+from pixcrawler._native import MemoryLease
 from pixcrawler.decode_jobs import ArrayJobs, EncodedJobs, StackedJobs
-from pixcrawler.exceptions import AuthenticationError, DecompressionError, ImageSizeError, PixCrawlerError
-from pixcrawler.failures import Failure, FailureLedger
+from pixcrawler.delivery import Delivery
+from pixcrawler.exceptions import DecompressionError, PixCrawlerError
+from pixcrawler.failures import FailureLedger
 from pixcrawler.options import Options, check_count, size_of
 from pixcrawler.passes import Pass, PassIterator, decoder_for, kept_bytes
 from pixcrawler.random_access import GAP_BYTES, Located, RandomAccess
-from pixcrawler.records import DecodedSample, EncodedSample
 from pixcrawler.schedule import OpenedChunk, Part
 from pixcrawler.sources.labels import folder_label
 from pixcrawler.stats import Stats
 from pixcrawler.worker_failures import WorkerFailures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     import datasets
@@ -39,12 +38,11 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pixcrawler._native import Decoder
-    from pixcrawler.decode_ahead import JobKind, Piece
+    from pixcrawler.decode_ahead import JobKind
     from pixcrawler.loaders.torch import TorchDataset
     from pixcrawler.loaders.torch_stream import StreamingDataset
     from pixcrawler.options import ImageSize
-    from pixcrawler.records import ChunkRecord, DatasetInfo
-    from pixcrawler.schedule import Sample
+    from pixcrawler.records import ChunkRecord, DatasetInfo, DecodedSample, EncodedSample
     from pixcrawler.sources import Source
 
 __all__ = ["Dataset"]
@@ -262,10 +260,10 @@ class Dataset:
         self._report_to = report_to
         if batch_size is None:
             run = self._begin_samples(options, parts=parts, seed=seed)
-            return PassIterator(run, self._deliver_samples(run))
+            return self._delivery(run).samples()
         jobs = StackedJobs(batch_size, options.image_size, options.channels)
         run = self._begin(options, options.image_size, jobs, first_batch=batch_size, parts=parts, seed=seed)
-        return PassIterator(run, self._deliver_batches(run, batch_size, drop_last=drop_last))
+        return self._delivery(run).batches(batch_size, drop_last=drop_last)
 
     def iter_decoded(self) -> PassIterator[DecodedSample]:
         """As iterating over the dataset itself, but each sample with its chunk, its name and its metadata.
@@ -277,7 +275,7 @@ class Dataset:
             PixCrawlerError: While iterating, at the first sample that cannot be delivered, unless ``on_error`` skips.
         """
         run = self._begin_samples(self._options)
-        return PassIterator(run, self._deliver_decoded(run))
+        return self._delivery(run).decoded()
 
     def _begin_samples(self, options: Options, *, parts: Sequence[Part] | None = None, seed: str | None = None) -> Pass:
         jobs = ArrayJobs(_threads_of(options), options.memory_bytes)
@@ -346,7 +344,7 @@ class Dataset:
             threads=min(_threads_of(self._options), EncodedJobs.THREADS),
             parts=None if chunks is None else [Part(self._source.chunks[number]) for number in chunks],
         )
-        return PassIterator(run, self._deliver_encoded(run))
+        return self._delivery(run).encoded()
 
     def _begin(
         self,
@@ -379,72 +377,8 @@ class Dataset:
         self._passes.add(run)
         return run
 
-    def _deliver_samples(self, run: Pass) -> Iterator[tuple[NDArray[np.uint8], Any]]:
-        for sample, image in self._good_samples(run):
-            label, _ = self._label(sample.segment.opened, sample.index)
-            run.clock.deliver(1)
-            yield image, label
-        self._finish(run, stacklevel=4)
-
-    def _deliver_decoded(self, run: Pass) -> Iterator[DecodedSample]:
-        for sample, image in self._good_samples(run):
-            opened = sample.segment.opened
-            label, metadata = self._label(opened, sample.index)
-            run.clock.deliver(1)
-            yield DecodedSample(opened.chunk.id, sample.member, image, label, dict(metadata))
-        self._finish(run, stacklevel=4)
-
-    def _deliver_encoded(self, run: Pass) -> Iterator[EncodedSample]:
-        for sample, (data, size) in self._good_samples(run):
-            opened = sample.segment.opened
-            label, metadata = self._label(opened, sample.index)
-            run.clock.deliver(1)
-            # The chunk keeps its own metadata: the consumer may do what it likes with these.
-            yield EncodedSample(opened.chunk.id, sample.member, data, label, dict(metadata), size)
-        self._finish(run, stacklevel=4)
-
-    def _good_samples(self, run: Pass) -> Iterator[tuple[Sample, Any]]:
-        """The samples of a pass that can be delivered, each with what was made of it."""
-        for piece in run.pieces():
-            self._settle_chunk(run, piece)
-            # Each image is let go of as it is handed out: its memory is used again as soon as the consumer drops it.
-            images: list[Any] = list(piece.images)
-            piece.images = []
-            for position, sample in enumerate(piece.samples):
-                # One by one: the good ones before a bad one are delivered, wherever a piece begins.
-                self._settle(run, piece, position)
-                image, images[position] = images[position], None
-                if image is not None:
-                    yield sample, image
-
-    def _deliver_batches(
-        self,
-        run: Pass,
-        batch_size: int,
-        *,
-        drop_last: bool,
-    ) -> Iterator[tuple[NDArray[np.uint8], list[Any]]]:
-        images: list[NDArray[np.uint8]] = []
-        labels: list[Any] = []
-        for piece in run.pieces():
-            self._settle_all(run, piece)
-            good = [position for position in range(len(piece.samples)) if position not in piece.errors]
-            own = [self._label(piece.samples[at].segment.opened, piece.samples[at].index)[0] for at in good]
-            if not labels and len(good) == len(piece.samples) == batch_size:
-                run.clock.deliver(batch_size)
-                yield _stack(piece.images), own
-                continue
-            # A failed slot leaves a gap: this batch is put together from the good ones, by copying.
-            images.extend(_stack(piece.images)[at] for at in good)
-            labels.extend(own)
-            while len(labels) >= batch_size:
-                run.clock.deliver(batch_size)
-                yield _joined(images[:batch_size]), labels[:batch_size]
-                del images[:batch_size], labels[:batch_size]
-        if labels and not drop_last:
-            run.clock.deliver(len(labels))
-            yield _joined(images), labels
-        self._finish(run, stacklevel=4, dropped=len(labels) if drop_last else 0)
+    def _delivery(self, run: Pass) -> Delivery:
+        return Delivery(run, self._options, self._label, self._report_to)
 
     def decode_all_into(
         self,
@@ -480,90 +414,7 @@ class Dataset:
         image_size = options.image_size if callable(out) else (out.shape[1], out.shape[2])
         jobs = StackedJobs(64, image_size, options.channels, destination=place)
         run = self._begin(options, options.image_size, jobs, first_batch=64)
-        labels: list[Any] = []
-        with PassIterator(run, run.pieces()) as pieces:
-            reached = 0
-            for piece in pieces:
-                self._settle_all(run, piece)
-                for position, sample in enumerate(piece.samples):
-                    if position not in piece.errors:
-                        # An image that was decoded stands in the array.
-                        if whole is not None and len(labels) != reached + position:
-                            whole[len(labels)] = whole[reached + position]
-                        labels.append(self._label(sample.segment.opened, sample.index)[0])
-                        run.clock.deliver(1)
-                reached += len(piece.samples)
-                if on_progress is not None:
-                    on_progress(reached)
-        self._finish(run, stacklevel=5)
-        return labels
-
-    def _settle_all(self, run: Pass, piece: Piece) -> None:
-        """Raise or record all failures of a piece, as ``on_error`` says."""
-        self._settle_chunk(run, piece)
-        for position in sorted(piece.errors.keys() | piece.kept.keys()):
-            self._settle(run, piece, position)
-
-    def _settle_chunk(self, run: Pass, piece: Piece) -> None:
-        """Raise or record that a whole chunk could not be opened."""
-        if piece.chunk_error is not None:
-            samples = 1 if piece.chunk_samples is None else piece.chunk_samples
-            self._fail(run, piece.chunk_error, num_samples=samples)
-            run.note_failed_chunk(samples)
-
-    def _settle(self, run: Pass, piece: Piece, position: int) -> None:
-        """Raise or record the failure of one sample, if it failed; record it if it was kept."""
-        if position in piece.errors:
-            self._fail(run, piece.errors[position])
-            run.note_failure()
-        elif position in piece.kept:
-            run.kept.add(Failure.of(piece.kept[position]))
-            run.clock.kept += 1
-
-    def _fail(self, run: Pass, error: PixCrawlerError, *, num_samples: int = 1) -> None:
-        failure = self.excused(error, num_samples=num_samples)
-        run.failures.add(failure)
-        if self._report_to is not None:
-            self._report_to.record(failure)
-
-    def excused(self, error: PixCrawlerError, *, num_samples: int = 1) -> Failure:
-        """The record of an error that ``on_error`` lets pass.
-
-        Args:
-            error: Its place filled in.
-            num_samples: How many samples are missing for it.
-
-        Raises:
-            PixCrawlerError: The error itself: ``on_error`` says so, or it fails everything.
-        """
-        failure = Failure.of(error, num_samples=num_samples)
-        # A size that does not fit is a missing argument; a refused key, and a server that is down, fail everything:
-        # none of these is a bad sample.
-        fails_all = isinstance(error, (ImageSizeError, AuthenticationError)) or error.code == "server_down"
-        if fails_all or _decide(self._options, failure) == "raise":
-            raise error
-        return failure
-
-    def _finish(self, run: Pass, *, stacklevel: int, dropped: int = 0) -> None:
-        """End a pass, and warn of what it left out.
-
-        Args:
-            run: The pass.
-            stacklevel: That of the line that took the samples, seen from here; a loader's is passed over for its
-                caller's.
-            dropped: Good samples of a last batch that was not wanted.
-        """
-        samples = run.finish(dropped=dropped)
-        told = []
-        if run.failures:
-            told.append(
-                f"{run.clock.failures} of {samples} samples were left out ({_listed(run.failures)}): dataset.failures "
-                'says which and why, dataset.failures.save("failures.jsonl") writes it down for cleaning'
-            )
-        if run.kept:
-            told.append(f"{len(run.kept)} of {samples} images end too early and were kept: see dataset.kept")
-        if told:
-            warnings.warn("; ".join(told), stacklevel=_outside(stacklevel))
+        return self._delivery(run).in_place(lambda: whole, on_progress)
 
     # Single samples.
 
@@ -922,44 +773,6 @@ def part_of(samples: int, fraction: float) -> int:
         fraction: From 0 to 1.
     """
     return int(round(samples * fraction, 6))
-
-
-def _decide(options: Options, failure: Failure) -> str:
-    """What ``on_error`` says of a failure: "raise" or "skip"."""
-    if not callable(options.on_error):
-        return options.on_error
-    decision: object = options.on_error(failure)
-    if isinstance(decision, str) and decision in {"raise", "skip"}:
-        return decision
-    message = f"on_error must return 'raise' or 'skip', not {decision!r}"
-    raise (ValueError if isinstance(decision, str) else TypeError)(message)
-
-
-def _outside(stacklevel: int) -> int:
-    """The stacklevel, seen from the caller, of the first line from this one on that is not of this package."""
-    frame = inspect.currentframe()
-    for _ in range(stacklevel):
-        frame = frame.f_back if frame is not None else None
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "pixcrawler":
-        frame = frame.f_back
-        stacklevel += 1
-    return stacklevel
-
-
-def _listed(ledger: FailureLedger) -> str:
-    return ", ".join(f"{code}: {count}" for code, count in ledger.counts().items())
-
-
-def _stack(images: Any) -> NDArray[np.uint8]:
-    """A stacked piece's images, which are one array."""
-    return images  # type: ignore[no-any-return]  # StackedJobs make no others
-
-
-def _joined(images: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    import numpy as np
-
-    height, width, channels = images[0].shape
-    return np.stack(images, out=empty((len(images), height, width, channels)))
 
 
 _has_checked_build = False

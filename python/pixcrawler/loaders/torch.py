@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pixcrawler._machine import usable_cpus
+from pixcrawler.delivery import excused
 from pixcrawler.exceptions import PixCrawlerError
 from pixcrawler.loaders.class_index import ClassIndex
 from pixcrawler.loaders.missing import needs
@@ -96,7 +97,7 @@ class TorchDataset(torch.utils.data.Dataset[tuple[Any, int]]):
         return self._transform(image), self._class_index(label)
 
     def _leave_out(self, error: PixCrawlerError, index: int) -> None:
-        failure = self._dataset.excused(error)
+        failure = excused(self._dataset.options, error)
         assert self._failures is not None, "on_error lets nothing pass where there is none"
         self._failures.record(failure, sample=operator.index(index) % len(self))
 
