@@ -215,8 +215,9 @@ class TestOpenArrays:
         (folder / "classes.json").write_text("[]")
         with pytest.raises(pixcrawler.IntegrityError):
             pixcrawler.open_arrays(folder)
-        with pytest.raises(pixcrawler.NotFoundError, match="found none"):
-            pixcrawler.open_arrays(tmp_path / "nothing")
+        for other in (tmp_path / "nothing", folder / "labels.npy"):
+            with pytest.raises(pixcrawler.NotFoundError):
+                pixcrawler.open_arrays(other)
 
 
 HOSTILE = {

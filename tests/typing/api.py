@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from typing_extensions import assert_type
 
 from pixcrawler import (
+    ArrayFolder,
     ChunkRecord,
     Dataset,
     DatasetInfo,
     DecodedSample,
     DecompressionError,
+    DownloadProgress,
+    DownloadReport,
     EncodedSample,
     Failure,
     FailureLedger,
@@ -32,7 +35,9 @@ from pixcrawler import (
     RateLimitError,
     Stats,
     VerifyReport,
+    download_dataset,
     load_dataset,
+    open_arrays,
     verify_dataset,
 )
 
@@ -202,6 +207,18 @@ def errors() -> None:
         assert_type(exc.code, str)
         assert_type(exc.offset, int | None)
         assert_type(exc.remedy, str)
+
+
+def download() -> None:
+    def show(state: DownloadProgress) -> None:
+        assert_type(state.left_s, float | None)
+
+    report = download_dataset("job_abc123", Path("datasets"), "numpy", image_size=(240, 320), on_progress=show)
+    assert_type(report, DownloadReport)
+    arrays = open_arrays(report.folder)
+    assert_type(arrays, ArrayFolder)
+    assert_type(arrays[0], tuple[NDArray[np.uint8], Any])
+    assert_type(arrays[:8], tuple[NDArray[np.uint8] | list[NDArray[np.uint8]], NDArray[Any]])
 
 
 def verify() -> None:

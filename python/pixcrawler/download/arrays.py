@@ -104,13 +104,13 @@ class ArrayFolder:
         self.classes = self._read_classes()
 
     def _map(self, name: str, axes: int, kinds: str = "u") -> NDArray[Any]:
-        """A file's array, mapped; of one without elements, which cannot be mapped, an empty one."""
+        """A file's array, mapped, its type and axes checked."""
         import numpy as np
 
         path = self._folder / name
         try:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             known = "another kind of download" if (self._folder / STATE_NAME).exists() else "no download"
             message = f"expected {name} in {self._folder}, found none: it holds {known}"
             raise NotFoundError(message, code="path_not_found") from None

@@ -85,7 +85,7 @@ class State:
             numbers = (state.done, state.images, state.failed, *(n for mark in state.marks.values() for n in mark))
             texts = (state.job_id, state.chunks, state.layout, *state.plan, *state.plan.values())
             is_sound = all(type(n) is int and n >= 0 for n in numbers) and all(isinstance(t, str) for t in texts)
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (FileNotFoundError, NotADirectoryError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
         return state if is_sound and all(map(_is_inside, (*state.marks, *state.plan.values()))) else None
 
