@@ -48,9 +48,9 @@ def main() -> None:
         return
 
     def epoch() -> dict[str, Any]:
-        began = _children_cpu_s(psutil)
+        began = children_cpu_s(psutil)
         count = sum(len(images) if arguments.size else 1 for images, _ in read())
-        return {"images": count, "children_cpu_s": _children_cpu_s(psutil) - began}
+        return {"images": count, "children_cpu_s": children_cpu_s(psutil) - began}
 
     serve_contestant(epoch, lambda: _in_order(read, is_batched=arguments.size is not None))
 
@@ -78,7 +78,7 @@ def _in_order(read: Images, *, is_batched: bool) -> Iterator[NDArray[np.uint8]]:
     return (images[number] for number in sorted(images))
 
 
-def _children_cpu_s(psutil: Any) -> float:
+def children_cpu_s(psutil: Any) -> float:
     """Processor time of all worker processes so far, of those that ended and those that live."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     times = [child.cpu_times() for child in psutil.Process().children(recursive=True)]

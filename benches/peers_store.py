@@ -21,7 +21,9 @@ from pixcrawler._machine import usable_cpus
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FILES, TAR_SHARDS, LITDATA_CHUNKS, MDS_SHARDS = FORMS = ("files", "tar shards", "LitData chunks", "MDS shards")
+FORMS = ("files", "class folders", "tar shards", "LitData chunks", "MDS shards")
+FILES, CLASS_FOLDERS, TAR_SHARDS, LITDATA_CHUNKS, MDS_SHARDS = FORMS
+_CLASSES = 10
 _SHARDS_PER_PROCESSOR = 4
 
 
@@ -33,6 +35,13 @@ def files(folder: Path) -> list[Path]:
 def _write_files(payloads: list[bytes], folder: Path) -> None:
     for number, payload in enumerate(payloads):
         (folder / f"{number:06d}.jpg").write_bytes(payload)
+
+
+def _write_class_folders(payloads: list[bytes], folder: Path) -> None:
+    for label in range(_CLASSES):
+        (folder / f"label{label}").mkdir()
+    for number, payload in enumerate(payloads):
+        (folder / f"label{number % _CLASSES}" / f"{number:06d}.jpg").write_bytes(payload)
 
 
 def _write_tar_shards(payloads: list[bytes], folder: Path) -> None:
@@ -101,6 +110,7 @@ def main() -> int:
     arguments = parser.parse_args()
     write = {
         FILES: _write_files,
+        CLASS_FOLDERS: _write_class_folders,
         TAR_SHARDS: _write_tar_shards,
         LITDATA_CHUNKS: _write_litdata_chunks,
         MDS_SHARDS: _write_mds_shards,

@@ -110,21 +110,21 @@ def _compare_on(
 ) -> None:
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
-        for peer, started in zip(peers, _start_all(setting, peers, photos, threads, size), strict=True):
+        for peer, started in zip(peers, start_all(setting, peers, photos, threads, size), strict=True):
             if isinstance(started, Worker):
                 workers[peer.name] = stack.enter_context(started)
             else:
-                _leave_out(report, peer.name, str(started))
+                leave_out(report, peer.name, str(started))
         if OURS not in workers:
             raise BenchError(report.notes[-1])
         raced = [peer for peer in peers if peer.name in workers]
         # They are warm already.
         began, used_s = time.perf_counter(), _used_cpu_s()
         turns = take_turns({name: worker.go for name, worker in workers.items()}, report.rounds, warm=0)
-        epochs = {name: [_with_workers(epoch) for epoch in own] for name, own in turns.items()}
+        epochs = {name: [with_workers(epoch) for epoch in own] for name, own in turns.items()}
         own_s = sum(epoch.cpu_s for all_own in epochs.values() for epoch in all_own)
         taken = (_used_cpu_s() - used_s - own_s) / (time.perf_counter() - began) / (os.cpu_count() or 1)
-        off = {peer.name: _difference(peer, workers[peer.name], setting, photos, size) for peer in raced}
+        off = {peer.name: difference(peer, workers[peer.name], setting, photos, size) for peer in raced}
     for peer in raced:
         own = epochs[peer.name]
         if any(epoch.images != photos.num_images for epoch in own):
@@ -148,7 +148,7 @@ def _compare_on(
         report.notes.append(f"{place}: {others[nearest].text()} times the speed of the fastest other, {nearest}.")
 
 
-def _start_all(
+def start_all(
     setting: Setting, peers: Sequence[Peer], photos: Photos, threads: int, size: int | None
 ) -> list[Worker | BenchError]:
     """Start all at once: most of the time is spent on imports, which use one processor each."""
@@ -197,11 +197,12 @@ def _used_cpu_s() -> float:
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 
 
-def _with_workers(epoch: Epoch) -> Epoch:
+def with_workers(epoch: Epoch) -> Epoch:
+    """An epoch with the processor time of the contestant's own workers."""
     return replace(epoch, cpu_s=epoch.cpu_s + epoch.extra.get("children_cpu_s", 0.0))
 
 
-def _difference(peer: Peer, worker: Worker, setting: Setting, photos: Photos, size: int | None) -> float:
+def difference(peer: Peer, worker: Worker, setting: Setting, photos: Photos, size: int | None) -> float:
     """A contestant's mean difference from Pillow's pixels, which may not be larger than what explains it."""
     pixels = setting.work / "pixels"
     worker.write_pixels(pixels)
@@ -234,7 +235,7 @@ def _stored(setting: Setting, photos: Photos, form: str) -> Path:
     return folder
 
 
-def _leave_out(report: Report, name: str, reason: str) -> None:
+def leave_out(report: Report, name: str, reason: str) -> None:
     """Say so, once, with the last line of the reason, which is the exception of a traceback."""
     last = reason.strip().splitlines()[-1].removeprefix(f"{name}: ").removeprefix("workers.BenchError: ")
     note = f"Left out: {name}: {last}."
