@@ -175,6 +175,8 @@ class FaultyServer:
 
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
+    # Connections that are opened at once; beyond it the kernel lets a client try again after a second.
+    request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is part of the tests."""

@@ -70,6 +70,8 @@ class Proxy:
             if self.refuse is not None:
                 client.sendall(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n" % self.refuse)
                 return
+            # Before the server can answer: its answer may set the next.
+            left, self.cut_after = self.cut_after, None
             method, target, _ = received.split(b" ", 2)
             address = urlsplit(f"//{target.decode()}" if method == b"CONNECT" else target.decode())
             with socket.create_connection(("127.0.0.1", self._hosts[address.hostname or ""])) as upstream:
@@ -78,10 +80,9 @@ class Proxy:
                 else:
                     path = f"{address.path}?{address.query}" if address.query else address.path
                     upstream.sendall(received.replace(target, path.encode(), 1))
-                self._relay(client, upstream)
+                self._relay(client, upstream, left)
 
-    def _relay(self, client: socket.socket, upstream: socket.socket) -> None:
-        left, self.cut_after = self.cut_after, None
+    def _relay(self, client: socket.socket, upstream: socket.socket, left: int | None) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ, upstream)
             selector.register(upstream, selectors.EVENT_READ, client)

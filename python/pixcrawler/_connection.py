@@ -8,8 +8,10 @@ length; the rest is one native call for a range. Connections to a proxy stay htt
 from __future__ import annotations
 
 import contextlib
+import select
 import threading
 import time
+from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -17,21 +19,32 @@ import h11
 import httpcore
 
 from pixcrawler._constants import KEEPALIVE_S, READ_BYTES
+from pixcrawler._network import wait_readable
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pixcrawler._native import SegmentBuffer
     from pixcrawler._network import Backend, Stream
 
-__all__ = ["BODY", "Body", "DirectPool"]
+__all__ = ["BODY", "Body", "Connection", "DirectPool", "Flights"]
 
 # The key of an answer's extension that holds its Body.
 BODY = "pixcrawler.body"
 
 # Taken at once until the head is there: little of the body comes along, and is copied.
 _HEAD_READ_BYTES = 4096
+
+
+# Of one request among many: those by which all must end are not among them.
+_FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.ConnectionNotAvailable,
+    OSError,
+)
 
 
 class _State(Enum):
@@ -58,13 +71,50 @@ class DirectPool(httpcore.ConnectionPool):
         self._header_bytes = header_bytes
         self._backend = backend
         self._make_ssl_context = ssl_context
+        # Those that were not opened for a request.
+        self._own: list[Connection] = []
+        self._own_lock = threading.Lock()
 
     def create_connection(self, origin: httpcore.Origin) -> httpcore.ConnectionInterface:
         """A connection that is not connected yet."""
-        return _Connection(origin, self._backend, self._make_ssl_context, self._header_bytes)
+        return Connection(origin, self._backend, self._make_ssl_context, self._header_bytes)
+
+    def idle(self, origin: httpcore.Origin) -> list[Connection]:
+        """Connections there that no request uses at this moment, and whose peer has not ended them."""
+        with self._own_lock:
+            self._own = [connection for connection in self._own if not connection.is_closed()]
+            known = [*self._own, *self.connections]
+        return [
+            connection
+            for connection in known
+            if isinstance(connection, Connection)
+            and connection.can_handle_request(origin)
+            and connection.is_idle()
+            and not connection.has_expired()
+        ]
+
+    def open(self, origin: httpcore.Origin, timeout: float) -> None:
+        """Open one more connection, for :class:`Flights`.
+
+        Args:
+            origin: Where it leads.
+            timeout: Seconds.
+        """
+        connection = Connection(origin, self._backend, self._make_ssl_context, self._header_bytes)
+        connection.open(timeout)
+        with self._own_lock:
+            self._own.append(connection)
+
+    def close(self) -> None:
+        """Close all connections."""
+        super().close()
+        with self._own_lock:
+            own, self._own = self._own, []
+        for connection in own:
+            connection.close()
 
 
-class _Connection(httpcore.ConnectionInterface):
+class Connection(httpcore.ConnectionInterface):
     """One connection, for GET requests one after the other."""
 
     def __init__(
@@ -82,6 +132,8 @@ class _Connection(httpcore.ConnectionInterface):
         self._state = _State.NEW
         self._lock = threading.Lock()
         self._expires_at = float("inf")
+        self._is_reused = False
+        self._body: Body | None = None
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """Send a request and receive the answer's head.
@@ -94,10 +146,33 @@ class _Connection(httpcore.ConnectionInterface):
             if self._state not in {_State.NEW, _State.IDLE}:
                 raise httpcore.ConnectionNotAvailable
             self._state = _State.ACTIVE
+        self.send(request)
+        return self.receive()
+
+    def open(self, timeout: float) -> None:
+        """Connect, without a request to send yet."""
+        self._stream = self._connect(timeout)
+        self._state = _State.ACTIVE
+        self.release(is_clean=True)
+
+    def claim(self) -> bool:
+        """Take it for :meth:`send` and :meth:`receive`, unless it is in use or its peer has ended it."""
+        with self._lock:
+            if self._state is not _State.IDLE or self.has_expired():
+                return False
+            self._state = _State.ACTIVE
+            return True
+
+    def send(self, request: httpcore.Request) -> None:
+        """Send a request.
+
+        Raises:
+            httpcore.ConnectionNotAvailable: As :meth:`handle_request`.
+        """
         timeouts = request.extensions["timeout"]
-        is_reused = self._stream is not None
-        body = None
-        try:
+        self._is_reused = self._stream is not None
+        self._body = None
+        with self._closed_on_error():
             if self._stream is None:
                 self._stream = self._connect(timeouts["connect"])
             # A new one for each request, as it does not see all of a body.
@@ -111,20 +186,42 @@ class _Connection(httpcore.ConnectionInterface):
             # A server may refuse, and end the connection, before it has read the whole request.
             with contextlib.suppress(httpcore.WriteError):
                 self._stream.write(head or b"", timeouts["write"])
-            body = Body(self, self._stream, parser, timeouts["read"])
+            self._body = Body(self, self._stream, parser, timeouts["read"])
+
+    def receive(self) -> httpcore.Response:
+        """The answer to the request that was sent, its head received.
+
+        Raises:
+            httpcore.ConnectionNotAvailable: As :meth:`handle_request`.
+        """
+        body = self._body
+        assert body is not None, "a request was sent"
+        with self._closed_on_error():
             event = body.receive_head()
+        extensions = {BODY: body, "http_version": b"HTTP/" + event.http_version, "reason_phrase": event.reason}
+        return httpcore.Response(
+            event.status_code, headers=event.headers.raw_items(), content=body, extensions=extensions
+        )
+
+    @contextlib.contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
         except (httpcore.NetworkError, httpcore.RemoteProtocolError) as exc:
             self.close()
-            if is_reused and (body is None or not body.has_begun):
+            if self._is_reused and (self._body is None or not self._body.has_begun):
                 raise httpcore.ConnectionNotAvailable from exc
             raise
         except BaseException:
             self.close()
             raise
-        extensions = {BODY: body, "http_version": b"HTTP/" + event.http_version, "reason_phrase": event.reason}
-        return httpcore.Response(
-            event.status_code, headers=event.headers.raw_items(), content=body, extensions=extensions
-        )
+
+    @property
+    def descriptor(self) -> int:
+        """Of the socket, which is open."""
+        assert self._stream is not None, "a request was sent"
+        number: int = self._stream.get_extra_info("socket").fileno()
+        return number
 
     def _connect(self, timeout: float) -> Stream:
         host = self._origin.host.decode("ascii")
@@ -193,7 +290,7 @@ class Body:
         has_begun: Whether anything of the answer has come.
     """
 
-    def __init__(self, connection: _Connection, stream: Stream, parser: h11.Connection, timeout: float) -> None:
+    def __init__(self, connection: Connection, stream: Stream, parser: h11.Connection, timeout: float) -> None:
         self.has_begun = False
         self._head_bytes = 0
         self._connection = connection
@@ -274,6 +371,67 @@ class Body:
             self._head_bytes += len(data) if is_head else 0
             self.has_begun = True
             self._parser.receive_data(data)
+
+
+class Flights:
+    """Requests that one thread has under way, each over a connection of its own.
+
+    Args:
+        connections: Idle ones; one that is taken meanwhile is left out.
+        positions: Which requests, in the order in which they are sent.
+    """
+
+    def __init__(self, connections: Sequence[Connection], positions: Iterable[int]) -> None:
+        self._connections = connections
+        self._waiting = deque(positions)
+        self._flying: dict[int, tuple[Connection, int]] = {}
+        self._poll = select.poll()
+
+    def run(
+        self,
+        request_of: Callable[[int], httpcore.Request],
+        take: Callable[[int, httpcore.Response], object],
+        idle_s: float,
+    ) -> None:
+        """Send all, and take each answer when it begins; what fails is left out.
+
+        Args:
+            request_of: Makes the request of a position.
+            take: Called with a position and its answer, whose body it reads.
+            idle_s: Seconds without any answer.
+
+        Raises:
+            httpcore.ReadTimeout: None came for so long; or as every read does when the request must end.
+        """
+        try:
+            for connection in self._connections:
+                self._send_next(connection, request_of)
+            while self._flying:
+                for descriptor in wait_readable(self._poll, idle_s):
+                    connection, position = self._flying.pop(descriptor)
+                    self._poll.unregister(descriptor)
+                    with contextlib.suppress(*_FAILURES):
+                        self._take(connection, position, take)
+                    self._send_next(connection, request_of)
+        finally:
+            for connection, _ in self._flying.values():
+                connection.close()
+
+    @staticmethod
+    def _take(connection: Connection, position: int, take: Callable[[int, httpcore.Response], object]) -> None:
+        response = connection.receive()
+        try:
+            take(position, response)
+        finally:
+            response.close()
+
+    def _send_next(self, connection: Connection, request_of: Callable[[int], httpcore.Request]) -> None:
+        if self._waiting and connection.claim():
+            position = self._waiting.popleft()
+            with contextlib.suppress(*_FAILURES):
+                connection.send(request_of(position))
+                self._poll.register(connection.descriptor, select.POLLIN)
+                self._flying[connection.descriptor] = connection, position
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""HTTP for the API and for chunks: the only importer of httpx, which parses addresses, and which users may inject.
+"""HTTP for the API and for chunks: with _pools the only importer of httpx, which parses addresses.
 
 Pools of connections, GET only. The key goes to the API's own origin and nowhere else; redirects are followed by
-hand; every exception of httpx and below becomes one of ours here, without secrets in its text. Callers retry.
+hand; every exception of httpx, which users may inject, and below becomes one of ours here, without secrets in its
+text. Callers retry.
 """
 
 from __future__ import annotations
@@ -9,26 +10,28 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
-import importlib.util
 import json
 import logging
 import os
 import re
+import select
 import ssl
 import threading
 import time
-import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urljoin, urlsplit
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, unquote, urljoin, urlsplit
 
 import httpcore
 import httpx
 
 from pixcrawler import _network, _tls, _wire
-from pixcrawler._connection import BODY, DirectPool
-from pixcrawler._constants import CONNECT_TIMEOUT_S, KEEPALIVE_S, URL_MAX_CHARACTERS
+from pixcrawler._connection import BODY, Flights
+from pixcrawler._constants import CONNECT_TIMEOUT_S, URL_MAX_CHARACTERS
 from pixcrawler._credentials import SecretText, mask_likely
+from pixcrawler._pools import PORTS, Pools, ProxyError, make_request, target_of
 from pixcrawler._retry import is_retryable_status, parse_retry_after
 from pixcrawler.exceptions import (
     AuthenticationError,
@@ -42,9 +45,10 @@ from pixcrawler.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from pixcrawler._connection import Body
+    from pixcrawler._connection import Body, Connection
     from pixcrawler._credentials import Credentials
     from pixcrawler._native import SegmentBuffer
     from pixcrawler._retry import RetryPolicy
@@ -53,7 +57,6 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Http", "show_url"]
 
 _log = logging.getLogger(__name__)
-_PORTS = {"http": 80, "https": 443}
 _LAST_PORT = 65_535
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OK = 200
@@ -249,7 +252,7 @@ class Http:
         self._max_connections = max_connections
         self._injected = http_client
         self._guard = _network.Guard(*credentials.origin[1:], allow_private_hosts=allow_private_hosts)
-        self._own: _Pools | None = None
+        self._own: Pools | None = None
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._closed = False
@@ -269,7 +272,7 @@ class Http:
             _inherited.append((self._own, self._lock))
             self._own, self._lock, self._pid = None, threading.Lock(), os.getpid()
 
-    def _pools(self) -> _Pools | None:
+    def _pools(self) -> Pools | None:
         """Our own connections; None if the client was injected."""
         self._after_fork()
         with self._lock:
@@ -277,7 +280,7 @@ class Http:
                 message = "the client is closed"
                 raise RuntimeError(message)
             if self._own is None and self._injected is None:
-                self._own = _Pools(
+                self._own = Pools(
                     self._guard,
                     verify_ssl=self._verify_ssl,
                     max_connections=self._max_connections,
@@ -326,20 +329,91 @@ class Http:
             message = f"{show_url(url)}: more than {self._limits.redirects} redirects"
             raise NetworkError(message, code="redirect")
 
-    @contextlib.contextmanager
-    def _send(self, url: str, headers: Mapping[str, str] | None, *, authorized: bool) -> Iterator[_Response]:
+    def get_many(
+        self,
+        requests: Sequence[tuple[str, Mapping[str, str]]],
+        take: Callable[[int, Answer], object],
+        *,
+        at_once: int,
+        cancelled: threading.Event | None = None,
+    ) -> None:
+        """Ask for many small things from this one thread, each over a connection of its own.
+
+        Only where all goes well: no redirect is followed, nothing is tried again, and what fails is left out.
+
+        Args:
+            requests: Absolute addresses, and headers.
+            take: Called with the position of a request and its answer, whose body is read inside the call.
+            at_once: Requests under way.
+            cancelled: Ends it within a second when set.
+        """
         pools = self._pools()
+        if pools is None or not hasattr(select, "poll"):
+            return
+        bounds = partial(
+            _network.bounded,
+            deadline_s=time.monotonic() + self._timeout_s,
+            cancelled=cancelled,
+            slow_s=self._policy.slow_s,
+            slow_bytes=self._policy.slow_bytes,
+        )
+        places: dict[tuple[str, str, int], list[int]] = {}
+        for position, (url, _) in enumerate(requests):
+            places.setdefault(_origin(url), []).append(position)
+        with bounds(), contextlib.suppress(*_EXCEPTIONS_OF_SENDING):
+            for origin, positions in places.items():
+                foreign = origin != self._credentials.origin
+                wanted = min(at_once, len(positions))
+                connections = self._connections(pools, requests[positions[0]][0], wanted, bounds)
+
+                def request_of(position: int, *, foreign: bool = foreign) -> httpcore.Request:
+                    url, headers = requests[position]
+                    sent = self._headers(headers, authorized=not foreign)
+                    return make_request(SecretText(url), sent, self._timeouts())
+
+                def take_response(position: int, response: httpcore.Response, *, foreign: bool = foreign) -> None:
+                    take(position, Answer(_Response.of_httpcore(response), requests[position][0], foreign=foreign))
+
+                Flights(connections, positions).run(request_of, take_response, self._policy.idle_s)
+
+    def _connections(
+        self, pools: Pools, url: str, wanted: int, bounds: Callable[[], AbstractContextManager[None]]
+    ) -> list[Connection]:
+        """Idle connections to an address; what is missing is opened, all at once: each takes a round trip or three."""
+        pool, origin = pools.direct(url)
+        if pool is None:
+            return []
+
+        def open_one(_: int) -> None:
+            with bounds(), contextlib.suppress(*_EXCEPTIONS_OF_SENDING):
+                pool.open(origin, self._timeouts()["connect"])
+
+        missing = wanted - len(pool.idle(origin))
+        if missing > 0:
+            with ThreadPoolExecutor(missing, thread_name_prefix="pixcrawler-connect") as executor:
+                list(executor.map(open_one, range(missing)))
+        return pool.idle(origin)[:wanted]
+
+    def _headers(self, headers: Mapping[str, str] | None, *, authorized: bool) -> dict[str, str]:
         sent = {"accept": "*/*", "accept-encoding": "identity", "user-agent": _user_agent(), **(headers or {})}
         if authorized and self._credentials.api_key is not None:
             sent["authorization"] = SecretText(f"Bearer {self._credentials.api_key}")
+        return sent
+
+    def _timeouts(self) -> dict[str, float]:
         idle_s = self._policy.idle_s
-        connect_s = min(CONNECT_TIMEOUT_S, self._timeout_s)
+        return {"connect": min(CONNECT_TIMEOUT_S, self._timeout_s), "read": idle_s, "write": idle_s, "pool": idle_s}
+
+    @contextlib.contextmanager
+    def _send(self, url: str, headers: Mapping[str, str] | None, *, authorized: bool) -> Iterator[_Response]:
+        pools = self._pools()
+        sent = self._headers(headers, authorized=authorized)
+        timeouts = self._timeouts()
         try:
             if pools is not None:
-                timeouts = {"connect": connect_s, "read": idle_s, "write": idle_s, "pool": idle_s}
                 response = _Response.of_httpcore(pools.send(url, sent, timeouts))
             else:
-                timeout = httpx.Timeout(idle_s, connect=connect_s)
+                timeout = httpx.Timeout(timeouts["read"], connect=timeouts["connect"])
                 response = self._send_injected(url, sent, timeout, authorized=authorized)
         except _EXCEPTIONS_OF_SENDING as exc:
             error = _mapped(exc, url)
@@ -500,12 +574,12 @@ def _job_state(document: Any) -> tuple[str | None, float | None]:
 def _origin(url: str) -> tuple[str, str, int]:
     """The origin that a request for an address really goes to: read by the same parser."""
     try:
-        target = _target_of(url)
+        target = target_of(url)
     except (ValueError, httpx.InvalidURL):
         target = None
     scheme = "" if target is None else target.url.scheme.decode("ascii")
-    port = 0 if target is None else target.url.port or _PORTS.get(scheme, 0)
-    if target is None or scheme not in _PORTS or not target.host or port > _LAST_PORT:
+    port = 0 if target is None else target.url.port or PORTS.get(scheme, 0)
+    if target is None or scheme not in PORTS or not target.host or port > _LAST_PORT:
         # Nothing of the address is shown or chained: it may hold a secret anywhere.
         message = f"{show_url(url)}: not an http or https address with a host"
         raise NetworkError(message, code="bad_url") from None
@@ -532,29 +606,9 @@ def _redirect_target(url: str, location: str) -> SecretText:
     return target
 
 
-class _ProxyError(Exception):
-    """The environment's proxy cannot be used. Internal: it becomes a NetworkError."""
-
-
-def _proxy_parts(proxy: str) -> SplitResult:
-    try:
-        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-        is_address = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        is_address, parts = False, urlsplit("")
-    if not is_address or parts.scheme not in {"http", "https", "socks5", "socks5h"}:
-        # It may hold a password: not shown.
-        message = "http_proxy, https_proxy or all_proxy is no address of an HTTP or SOCKS 5 proxy"
-        raise _ProxyError(message)
-    if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
-        message = "http_proxy, https_proxy or all_proxy names a SOCKS proxy: that needs `pip install socksio`"
-        raise _ProxyError(message)
-    return parts
-
-
 # Exceptions of this package that never leave it: what they mean, and the code that they become.
 _OWN: dict[type[Exception], tuple[str, str]] = {
-    _ProxyError: ("", "proxy"),
+    ProxyError: ("", "proxy"),
     _network.CancelledError: ("", "closed"),
     _network.OutOfTimeError: ("the request's total time is over", "timeout"),
     _network.TooSlowError: ("it trickles", "timeout"),
@@ -623,95 +677,3 @@ def _root(exc: BaseException) -> BaseException:
     while isinstance(exc, _WRAPPERS) and (inner := exc.__cause__ or exc.__context__) is not None:
         exc = inner
     return exc
-
-
-class _Target(NamedTuple):
-    """Where a request goes, in the forms in which it is needed."""
-
-    url: httpcore.URL
-    host: str
-    headers: tuple[tuple[bytes, bytes], ...]
-
-
-@functools.lru_cache(maxsize=64)
-def _target_of(url: str) -> _Target:
-    """An address taken apart: kept, as a chunk's serves many requests."""
-    parsed = httpx.URL(url)
-    headers = [(b"host", parsed.netloc)]
-    if parsed.username:
-        user = f"{parsed.username}:{parsed.password}".encode()
-        headers.append((b"authorization", b"Basic " + base64.b64encode(user)))
-    target = httpcore.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
-    return _Target(target, parsed.host, tuple(headers))
-
-
-class _Pools:
-    """Pools of connections: one for direct ones, one for each proxy that the environment names."""
-
-    def __init__(self, guard: _network.Guard, *, verify_ssl: bool, max_connections: int, header_bytes: int) -> None:
-        self._guard = guard
-        self._header_bytes = header_bytes
-        self._verify_ssl = verify_ssl
-        self._max_connections = max_connections
-        self._pools: dict[str | None, httpcore.ConnectionPool] = {}
-        self._proxies = urllib.request.getproxies()
-        self._lock = threading.Lock()
-        self._ssl_lock = threading.Lock()
-        self._ssl_context: ssl.SSLContext | None = None
-
-    def send(self, url: str, headers: Mapping[str, str], timeouts: Mapping[str, float]) -> httpcore.Response:
-        """Ask for something; the answer's body is still to be read, and the answer to be closed."""
-        target = _target_of(url)
-        own = {name for name, _ in target.headers}
-        given = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        # The address's own user name comes before the key, as in every client.
-        sent = [*target.headers, *(field for field in given if field[0] not in own)]
-        request = httpcore.Request("GET", target.url, headers=sent, extensions={"timeout": dict(timeouts)})
-        return self._pool_for(target).handle_request(request)
-
-    def _pool_for(self, target: _Target) -> httpcore.ConnectionPool:
-        proxy = self._proxies.get(target.url.scheme.decode()) or self._proxies.get("all")
-        # NO_PROXY names hosts with and without a port.
-        names = (target.host, f"{target.host}:{target.url.port or _PORTS[target.url.scheme.decode()]}")
-        if proxy is not None and any(map(urllib.request.proxy_bypass, names)):
-            proxy = None
-        if proxy is not None:
-            self._guard.check_literal(target.host)
-        with self._lock:
-            pool = self._pools.get(proxy)
-            if pool is None:
-                pool = self._pools[proxy] = self._make_pool(proxy)
-            return pool
-
-    def _make_pool(self, proxy: str | None) -> httpcore.ConnectionPool:
-        if proxy is None:
-            backend = _network.Backend(self._guard)
-            return DirectPool(backend, self._make_ssl_context, self._max_connections, self._header_bytes)
-        parts = _proxy_parts(proxy)
-        user = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-        address = httpcore.Proxy(url=f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", auth=user)
-        return httpcore.ConnectionPool(
-            ssl_context=self._make_ssl_context(),
-            max_connections=None,
-            max_keepalive_connections=self._max_connections,
-            keepalive_expiry=KEEPALIVE_S,
-            network_backend=_network.Backend(None),
-            proxy=address,
-        )
-
-    def _make_ssl_context(self) -> ssl.SSLContext:
-        """The context of all connections; made for the first that needs it, as reading the certificates takes 20 ms."""
-        with self._ssl_lock:
-            if self._ssl_context is None:
-                try:
-                    self._ssl_context = httpx.create_ssl_context(verify=self._verify_ssl)
-                except OSError as exc:
-                    message = f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR name cannot be loaded: {exc}"
-                    raise _tls.CertificatesError(message) from exc
-            return self._ssl_context
-
-    def close(self) -> None:
-        with self._lock:
-            pools, self._pools = list(self._pools.values()), {}
-        for pool in pools:
-            pool.close()

@@ -240,6 +240,25 @@ def _is_ready(sock: socket.socket, timeout_s: float, *, to_write: bool) -> bool:
     return any(select.select(() if to_write else wanted, wanted if to_write else (), wanted, timeout_s))
 
 
+def wait_readable(poll: select.poll, timeout_s: float) -> list[int]:
+    """The descriptors that can be read from, in steps; ends as every read of the request does.
+
+    Args:
+        poll: What they are registered with.
+        timeout_s: Seconds to wait for the first.
+
+    Raises:
+        httpcore.ReadTimeout: None can be within this time.
+    """
+    limit_s = time.monotonic() + timeout_s
+    while True:
+        ready = poll.poll(_time_left(limit_s) * 1000)
+        if ready:
+            return [descriptor for descriptor, _ in ready]
+        if time.monotonic() >= limit_s:
+            raise httpcore.ReadTimeout
+
+
 def _wait_connected(sock: socket.socket, limit_s: float) -> None:
     while not _is_ready(sock, _time_left(limit_s), to_write=True):
         if time.monotonic() >= limit_s:

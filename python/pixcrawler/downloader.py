@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TypeVar
@@ -33,7 +33,7 @@ from pixcrawler.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pixcrawler._http import Answer, Http
     from pixcrawler.limits import Limits
@@ -46,6 +46,7 @@ _T = TypeVar("_T")
 _OK = 200
 _PARTIAL = 206
 _UNSATISFIABLE = 416
+_REDIRECTED = range(300, 400)
 _LENGTH = re.compile(r"\d{1,18}\Z", re.ASCII)
 # What a server of presigned addresses says of one that has expired.
 _EXPIRED = frozenset({401, 403, 410})
@@ -103,6 +104,7 @@ class _ChunkState:
         has_ranges: Whether a Range request was answered as such; None before the first answer.
         whole_answers: Range requests that were answered with the whole chunk.
         given_up: Ranges in a row whose retries were used up.
+        is_direct: Whether it is where its address says, and not where that redirects to.
     """
 
     chunk: ChunkRecord
@@ -111,6 +113,7 @@ class _ChunkState:
     has_ranges: bool | None = None
     whole_answers: int = 0
     given_up: int = 0
+    is_direct: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -279,6 +282,51 @@ class Downloader:
             message = f"not a range: {start} to {stop}"
             raise ValueError(message)
         return self._fetch_range(chunk, _Fetch(start, stop, SegmentBuffer(stop - start)))
+
+    def fetch_many(self, ranges: Sequence[tuple[ChunkRecord, int, int]], at_once: int) -> list[SegmentBuffer | None]:
+        """Many small ranges, by one thread, where everything goes well.
+
+        Args:
+            ranges: Of each its chunk, first byte and end.
+            at_once: Requests under way.
+
+        Returns:
+            For each a sealed buffer, as :meth:`fetch_range` gives it; or None: that range is still to be fetched, and
+            whatever is wrong with it to be found out, in the ordinary way.
+        """
+        buffers: list[SegmentBuffer | None] = [None] * len(ranges)
+        cancelled = self._cancelled
+        states = [self._state(chunk) for chunk, _, _ in ranges]
+        asked = [
+            position
+            for position, state in enumerate(states)
+            if state.chunk.url and state.is_direct and state.has_ranges is not False
+        ]
+        if not self._has_seen_ranges or cancelled.is_set():
+            return buffers
+        requests = []
+        for position in asked:
+            _, start, stop = ranges[position]
+            etag = states[position].etag
+            headers = {"range": f"bytes={start}-{stop - 1}"} | ({} if etag is None else {"if-range": etag})
+            requests.append((self._address(states[position].chunk), headers))
+
+        def take(number: int, answer: Answer) -> None:
+            position = asked[number]
+            _, start, stop = ranges[position]
+            state = states[position]
+            with self._idle:
+                self._requests += 1
+            if answer.status in _REDIRECTED:
+                state.is_direct = False
+            if answer.status == _PARTIAL and answer.encoding is None:
+                with suppress(PixCrawlerError):
+                    fetch = _Fetch(start, stop, SegmentBuffer(stop - start))
+                    buffers[position] = self._take_range(state, fetch, answer)
+
+        with self._counted():
+            self._http.get_many(requests, take, at_once=at_once, cancelled=cancelled)
+        return buffers
 
     def fetch_whole(self, chunk: ChunkRecord) -> SegmentBuffer:
         """A whole chunk by one streaming request, its size and SHA-256 checked where the catalogue gives them.

@@ -24,6 +24,7 @@ from pixcrawler.exceptions import (
     PixCrawlerError,
 )
 from pixcrawler.schedule import OpenedChunk
+from pixcrawler.sources import ReadsMany
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -98,6 +99,7 @@ class RandomAccess:
         self._source = source
         self._memory_bytes = memory_bytes
         self._max_workers = max_workers
+        self._at_once = max_workers * (SMALL_REQUESTS if source.is_remote else 1)
         self._skips = skips
         self._lock = threading.Lock()
         self._opened: dict[int, OpenedChunk | DecompressionError] = dict(opened or {})
@@ -345,8 +347,18 @@ class RandomAccess:
         return [one if one is not None else _missing(sample) for sample, one in zip(samples, found, strict=True)]
 
     def _read_all(self, groups: Sequence[_Group]) -> list[_Range | PixCrawlerError]:
+        ranges = [(opened.chunk, start, stop) for (opened, start, stop), _ in groups]
+        found: dict[int, _Range | PixCrawlerError] = {}
+        if isinstance(self._source, ReadsMany):
+            # A thread for each costs more than the request.
+            for at, buffer in enumerate(self._source.read_many(ranges, self._at_once)):
+                if buffer is not None:
+                    found[at] = _Range(ranges[at][1], buffer)
+                    self._keep(ranges[at][0].index, _Range(ranges[at][1], buffer))
+        left = [at for at in range(len(groups)) if at not in found]
         try:
-            return list(self._pool().map(lambda group: self._read(*group[0]), groups))
+            found.update(zip(left, self._pool().map(lambda at: self._read(*groups[at][0]), left), strict=True))
+            return [found[at] for at in range(len(groups))]
         except BaseException:
             # Ctrl-C: the interpreter would wait for these threads when it exits.
             self._source.interrupt()
@@ -402,8 +414,7 @@ class RandomAccess:
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._executor is None:
-                threads = self._max_workers * (SMALL_REQUESTS if self._source.is_remote else 1)
-                self._executor = ThreadPoolExecutor(threads, thread_name_prefix="pixcrawler-read")
+                self._executor = ThreadPoolExecutor(self._at_once, thread_name_prefix="pixcrawler-read")
             return self._executor
 
 

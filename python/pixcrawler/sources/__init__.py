@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pixcrawler._native import Buffer, Directory
     from pixcrawler.records import ChunkRecord, DatasetInfo
 
-__all__ = ["OpenChunk", "SampleLabel", "Source"]
+__all__ = ["OpenChunk", "ReadsMany", "SampleLabel", "Source"]
 
 
 class SampleLabel(NamedTuple):
@@ -77,3 +77,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of connections and files, and end reads that are under way. May be called again."""
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """A source that reads many small ranges at less cost than a thread for each."""
+
+    def read_many(self, ranges: Sequence[tuple[ChunkRecord, int, int]], at_once: int) -> Sequence[Buffer | None]:
+        """The bytes of ranges (chunk, start, stop); None for those that only :meth:`Source.read` can get, or fail."""

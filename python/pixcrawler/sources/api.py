@@ -14,7 +14,7 @@ from pixcrawler.sources.directory import read_directory
 from pixcrawler.sources.labels import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from pixcrawler._native import Buffer, SegmentBuffer
@@ -154,6 +154,10 @@ class ApiSource:
             PixCrawlerError: As :meth:`pixcrawler.downloader.Downloader.fetch_range`.
         """
         return self._downloader.fetch_range(chunk, start, stop)
+
+    def read_many(self, ranges: Sequence[tuple[ChunkRecord, int, int]], at_once: int) -> list[SegmentBuffer | None]:
+        """As :meth:`pixcrawler.downloader.Downloader.fetch_many`."""
+        return self._downloader.fetch_many(ranges, at_once)
 
     def stats(self) -> dict[str, int]:
         """Counters since construction: requests, retries, bytes."""
