@@ -16,7 +16,7 @@ from pixcrawler.options import Options
 from support import encode, picture, run_child, write_zip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,31 +36,58 @@ def photos(tmp_path: Path) -> Path:
     return write_zip(tmp_path / "photos.zip", members)
 
 
-def test_the_readmes_examples_run(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("uvicorn", "pandas", "datasets"):
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"no {name}")
+# By the method that makes it of a dataset, the framework that an example needs.
+FRAMEWORKS = {"to_torch": "torch", "to_tensorflow": "tensorflow", "to_dataframe": "pandas", "to_hf": "datasets"}
+
+
+def framework_of(block: str) -> str | None:
+    methods = re.findall(r"^[^#\n]*\.(to_\w+)\(", block, re.MULTILINE)
+    return next((FRAMEWORKS[method] for method in methods if method in FRAMEWORKS), None)
+
+
+@pytest.fixture
+def run_blocks(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[str]], str]]:
+    """Runs blocks of the README as one program, with a job, a key and an address that there are for its own."""
+    pytest.importorskip("uvicorn")
     from pixcrawler.server.run import ServerProcess
     from pixcrawler.server.store import JobSpec, Store
 
-    blocks = python_blocks(README)
-    assert len(blocks) >= 5
-    code = "\n".join(blocks)
     store, key = Store.create(tmp_path / "store")
     with store:
         job = store.pack(photos, JobSpec("photos")).job
+    monkeypatch.chdir(tmp_path)
     with ServerProcess(tmp_path / "store") as server:
-        # The README's own job, key and address, replaced by those that there are.
-        for written, real in (
-            ("job_abc123", job.id),
-            ('api_key="..."', f'api_key="{key}"'),
-            ("http://127.0.0.1:8000", server.url),
-        ):
-            assert written in code
-            code = code.replace(written, real)
-        monkeypatch.chdir(tmp_path)
-        printed = run_child("import warnings\nwarnings.simplefilter('error')\n" + code)
+
+        def run(blocks: list[str]) -> str:
+            code = "\n".join(blocks)
+            for written, real in (
+                ("job_abc123", job.id),
+                ('api_key="..."', f'api_key="{key}"'),
+                ("http://127.0.0.1:8000", server.url),
+            ):
+                code = code.replace(written, real)
+            return run_child(code, timeout_s=200)
+
+        yield run
+
+
+def test_the_readmes_examples_run(run_blocks: Callable[[list[str]], str]) -> None:
+    blocks = [block for block in python_blocks(README) if framework_of(block) is None]
+    assert len(blocks) >= 5
+    for written in ("job_abc123", 'api_key="..."', "http://127.0.0.1:8000"):
+        assert written in blocks[0]
+    printed = run_blocks(["import warnings\nwarnings.simplefilter('error')", *blocks])
     assert "limits this run" in printed
+
+
+# Each framework in a process of its own, and with nothing but the first line in front of what is pasted.
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("framework", sorted({framework_of(block) or "" for block in python_blocks(README)} - {""}))
+def test_the_readmes_examples_of_frameworks_run(framework: str, run_blocks: Callable[[list[str]], str]) -> None:
+    if importlib.util.find_spec(framework) is None:
+        pytest.skip(f"not installed: {framework}")
+    blocks = [block for block in python_blocks(README) if framework_of(block) == framework]
+    run_blocks(["from pixcrawler import load_dataset", *blocks])
 
 
 @pytest.mark.parametrize(
