@@ -8,7 +8,7 @@ BIN := .venv/bin
 TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH:$${CARGO_HOME:-$$HOME/.cargo}/bin" PYO3_PYTHON="$(CURDIR)/$(BIN)/python"
 # rust/python is a Python extension: it needs libpython to link a test program, and has no logic to test.
 PURE_CRATES := -p pixcrawler-core -p pixcrawler-jpeg -p pixcrawler-resize -p pixcrawler-webp
-PYTHON_CODE := python tests benches scripts
+PYTHON_CODE := python tests benches scripts examples
 # Tests whose names carry a case of docs/reliability.md.
 CASES := test_Z or test_B or test_I or test_J or test_P or test_X or test_N or test_R or test_L0 or test_F or test_U
 
@@ -35,9 +35,10 @@ lint: ## Check style: ruff, rustfmt, clippy
 	$(TOOLS) cargo clippy --quiet --workspace --all-targets -- -D warnings
 
 .PHONY: types
-types: ## Check types: mypy on the package and on users' scripts, the stub against the built module
+types: ## Check types: mypy on the package, on users' scripts and the examples, the stub against the built module
 	$(BIN)/mypy python/pixcrawler scripts
 	$(BIN)/mypy tests/typing
+	$(BIN)/mypy examples
 	MYPYPATH=benches $(BIN)/mypy benches/*.py
 	$(BIN)/stubtest pixcrawler._native --mypy-config-file pyproject.toml --allowlist tests/typing/stubtest-allowlist.txt
 

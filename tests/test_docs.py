@@ -97,6 +97,7 @@ def test_the_readmes_examples_of_frameworks_run(framework: str, run_blocks: Call
         "ARCHITECTURE.md",
         "CONTRIBUTING.md",
         "CHANGELOG.md",
+        "examples/README.md",
         "docs/jpeg.md",
         "docs/cli.md",
         "docs/errors.md",
