@@ -305,6 +305,24 @@ def test_barecat_style(run: Callable[..., Example], served: Served) -> None:
     assert lines == [f"{label} {count}" for label, count in COUNTS.items()]
 
 
+@needs("tensorflow")
+def test_tensorflow_pipeline(run: Callable[..., Example], served: Served) -> None:
+    first, *lines = run("tensorflow_pipeline", served.job).lines
+    assert first.endswith(f" {len(served.photos)}")
+    assert "shape=(64, 64, 3), dtype=tf.uint8" in first
+    sizes = [32, 32, 32, len(served.photos) - 96]
+    assert lines == [f"({size}, 64, 64, 3) uint8 ({size},) int64" for size in sizes]
+
+
+@needs("tensorflow", "keras")
+@pytest.mark.parametrize("name", ["keras_take_skip", "keras_take_skip_fixed"])
+def test_keras_take_skip(name: str, run: Callable[..., Example], served: Served) -> None:
+    # Keras warns of a default of its own with every tf.data.Dataset.
+    ran = run(name, served.job, warns="`shuffle=True` was passed")
+    assert 0 <= ran.number("accuracy") <= 1
+    assert 0 <= ran.number("validation accuracy") <= 1
+
+
 @needs("jax")
 def test_jax_batches(run: Callable[..., Example], served: Served) -> None:
     lines = run("jax_batches", served.job).lines
