@@ -84,7 +84,7 @@ bench: ## Run the benchmarks; tables, JSON and a plot
 .PHONY: bench-peers
 bench-peers: ## Compare with other libraries, in .venv-peers (ARGS="--rounds 9")
 	@scripts/setup bench-peers
-	@.venv-peers/bin/python benches/run.py peers-decode peers-batches torch-loader $(ARGS)
+	@.venv-peers/bin/python benches/run.py peers-decode peers-batches torch-loader torch-latency $(ARGS)
 
 .PHONY: develop
 develop: ## Install the package in place, for a quick loop of edit and try

@@ -33,7 +33,7 @@ NAMES = (
     "import",
 )
 # They compare with libraries that .venv-peers alone has, and run only when named: `make bench-peers` does.
-PEERS = ("peers-decode", "peers-batches", "torch-loader")
+PEERS = ("peers-decode", "peers-batches", "torch-loader", "torch-latency")
 
 
 def parse_arguments() -> argparse.Namespace:
