@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import datasets
     import numpy as np
     import pandas as pd
+    import tensorflow as tf
     from numpy.typing import NDArray
     from typing_extensions import Self
 
@@ -243,6 +244,7 @@ class Dataset:
         options: Options,
         *,
         batch_size: int | None = None,
+        stacked_size: tuple[int, int] | None = None,
         drop_last: bool = False,
         seed: str | None = None,
         report_to: WorkerFailures | None = None,
@@ -253,6 +255,8 @@ class Dataset:
             parts: What is read, in order; None for all of it.
             options: Those of the dataset, where they are not those of this pass.
             batch_size: Images a batch, as :meth:`iter_batches` gives them; None for single ones.
+            stacked_size: (height, width) that images of batches must have where they are not resized; by default that
+                of the first.
             drop_last: Leave out a last batch that is not full.
             seed: Shuffle the samples, over as many parts as the memory allows, by this seed; None for in order.
             report_to: Takes what this process leaves out of this and further passes, for another that iterates.
@@ -261,7 +265,7 @@ class Dataset:
         if batch_size is None:
             run = self._begin_samples(options, parts=parts, seed=seed)
             return self._delivery(run).samples()
-        jobs = StackedJobs(batch_size, options.image_size, options.channels)
+        jobs = StackedJobs(batch_size, options.image_size or stacked_size, options.channels)
         run = self._begin(options, options.image_size, jobs, first_batch=batch_size, parts=parts, seed=seed)
         return self._delivery(run).batches(batch_size, drop_last=drop_last)
 
@@ -379,6 +383,17 @@ class Dataset:
 
     def _delivery(self, run: Pass) -> Delivery:
         return Delivery(run, self._options, self._label, self._report_to)
+
+    def first_size(self) -> tuple[int, int] | None:
+        """The size that the images of the first segment share, from their headers: for loaders.
+
+        Returns:
+            (height, width) as delivered without ``image_size``; None if they are of several sizes, or there is none.
+
+        Raises:
+            PixCrawlerError: A chunk cannot be opened, unless ``on_error`` skips it.
+        """
+        return self._random.first_size(decoder_for(self._options, None, _threads_of(self._options)))
 
     def decode_all_into(
         self,
@@ -660,6 +675,41 @@ class Dataset:
         from pixcrawler.loaders.hf import to_hf
 
         return to_hf(self, streaming=streaming)
+
+    def to_tensorflow(self) -> tf.data.Dataset:
+        """The dataset as a ``tf.data.Dataset`` of (image, label), in order.
+
+        The image is uint8 (H, W, C), the label a scalar int64: the position of a string in :attr:`class_to_idx`, an
+        int as it is. Every pass over it is one over this dataset: decoded ahead by the native threads, several images
+        a step, and ended when TensorFlow lets go of its iterator. ``failures`` and ``stats()`` tell of the latest.
+
+        The shape is static, as models with ``Flatten`` and ``Dense`` need it, if ``image_size`` is given; else if the
+        job says that its images share a size, or those of the first segment do: a later image of another size is an
+        error then. Otherwise it is (None, None, C): resize in ``map`` before ``batch``.
+
+        Read at once are the directories, as far as the catalogue does not name the labels and the number of samples,
+        and without any ``image_size`` the headers in the first segment (one range request). Images are read when it
+        is iterated over.
+
+        Memory is ``memory_limit`` beside what TensorFlow holds. Images of a static shape are views of a batch of up to
+        64 images or 4 MiB, which goes with the last of them: ``shuffle(n)``, which keeps some of many batches, may hold
+        the memory of up to five times n images. ``skip(n)`` decodes what it skips.
+
+        Returns:
+            Its cardinality is ``len(self)``, or UNKNOWN if ``on_error`` skips.
+
+        Raises:
+            ImportError: TensorFlow is not installed.
+            PixCrawlerError: A directory cannot be read, unless ``on_error`` skips it.
+
+        Note:
+            An error while iterating is TensorFlow's: ``tf.errors.InvalidArgumentError`` or ``UnknownError``, with
+            the class and the whole text of ours (chunk, member, code, remedy) in its message. It may come up to a
+            batch before its image.
+        """
+        from pixcrawler.loaders.tensorflow import to_tensorflow
+
+        return to_tensorflow(self)
 
     # Life and death.
 

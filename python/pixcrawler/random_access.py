@@ -23,7 +23,7 @@ from pixcrawler.exceptions import (
     IntegrityError,
     PixCrawlerError,
 )
-from pixcrawler.schedule import OpenedChunk
+from pixcrawler.schedule import OpenedChunk, plan_segments, segment_sizes
 from pixcrawler.sources import ReadsMany
 
 if TYPE_CHECKING:
@@ -311,6 +311,59 @@ class RandomAccess:
             if isinstance(result, PixCrawlerError):
                 result.with_place(chunk_id=sample.opened.chunk.id, member=sample.member)
         return results
+
+    def first_size(self, decoder: Decoder) -> tuple[int, int] | None:
+        """The size that the images of the first segment share: one range request for their headers.
+
+        Nothing is decoded, unless the headers name several sizes: a broken image's may claim any.
+
+        Args:
+            decoder: One that delivers images at their own size.
+
+        Returns:
+            (height, width) as delivered; None if the images are of several sizes, or there is none.
+
+        Raises:
+            PixCrawlerError: A chunk cannot be opened, and failures are not skipped.
+        """
+        for opened in self.readable():
+            segments = plan_segments(opened, opened.directory.samples, segment_sizes(self._source.is_remote))
+            if not segments:
+                continue
+            samples = [Located(opened, index) for index in segments[0].samples]
+            probed = self._probe(samples, decoder)
+            sizes = set(probed) - {None}
+            if len(sizes) > 1:
+                sizes = self._real_sizes(samples, probed, decoder)
+            if sizes:
+                return sizes.pop() if len(sizes) == 1 else None
+        return None
+
+    def _probe(self, samples: Sequence[Located], decoder: Decoder) -> list[tuple[int, int] | None]:
+        """For each sample the size that its header names; None if it cannot be read."""
+        sizes: list[tuple[int, int] | None] = [None] * len(samples)
+        fetched = [(at, one) for at, one in enumerate(self._fetch(samples, GAP_BYTES)) if isinstance(one, _Range)]
+        items = [(one.buffer, one.start, samples[at].opened.directory, samples[at].index) for at, one in fetched]
+        for (at, _), found in zip(fetched, decoder.probe(items), strict=True):
+            sizes[at] = None if isinstance(found, PixCrawlerError) else found
+        return sizes
+
+    def _real_sizes(
+        self,
+        samples: Sequence[Located],
+        probed: Sequence[tuple[int, int] | None],
+        decoder: Decoder,
+    ) -> set[tuple[int, int] | None]:
+        """Two of the sizes that images have which can be decoded; fewer if there are no two."""
+        sizes: set[tuple[int, int] | None] = set()
+        for sample, size in zip(samples, probed, strict=True):
+            if size is not None and size not in sizes:
+                (image,) = self.read([sample], decoder, GAP_BYTES)
+                if not isinstance(image, PixCrawlerError):
+                    sizes.add(size)
+            if len(sizes) == 2:  # noqa: PLR2004 - two are several
+                break
+        return sizes
 
     def _decode_again(
         self,
