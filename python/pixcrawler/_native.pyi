@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from pixcrawler.barecat.exceptions import BarecatIntegrityError
 from pixcrawler.exceptions import ArchiveError, PixCrawlerError
 from pixcrawler.limits import Limits
 
@@ -50,6 +51,49 @@ def empty(shape: tuple[int, int, int, int], /) -> NDArray[np.uint8]:
     Note:
         The array is the caller's own. When it and all views of it are gone, its memory is used again for others, as far
         as a :class:`MemoryLease` allows.
+    """
+
+def decode_png16(data: bytes, limits: Limits, /) -> tuple[bytes, tuple[int, int, int]]:
+    """Decode a PNG of 16 bits a channel without loss. Releases the GIL.
+
+    Args:
+        data: The file.
+        limits: Bounds on untrusted input.
+
+    Returns:
+        The samples, big-endian, rows from the top, and their shape (H, W, C) with 1 to 4 channels. The picture is not
+        turned.
+
+    Raises:
+        ImageDecodeError, LimitError: It is broken, of another depth, or too large.
+    """
+
+def crc32c(data: bytes, initial: int = 0, /) -> int:
+    """The CRC-32C of bytes. Releases the GIL for long ones.
+
+    Args:
+        data: The bytes.
+        initial: The sum of what stands before them.
+    """
+
+def read_many(
+    items: Sequence[tuple[LocalFile, int, int, int | None]], threads: int, /
+) -> list[bytes | BarecatIntegrityError | OSError]:
+    """Read parts of files, in order of address, neighbours together, without the GIL.
+
+    Args:
+        items: File, offset, size, and the CRC-32C to compare with (None: not compared); length N.
+        threads: Size of the thread pool that shares the work, as in :class:`Decoder`.
+
+    Returns:
+        Length N, in order of ``items``: the bytes, or why they cannot be had, not raised.
+
+    Raises:
+        OverflowError: A number is negative or over 64 bits.
+        KeyboardInterrupt: Ctrl-C.
+
+    Note:
+        Memory is taken for bytes that the files have, whatever an item claims.
     """
 
 @final
@@ -90,6 +134,20 @@ class LocalFile:
             EOFError: The file ends before ``stop``.
             OSError: It cannot be read.
             MemoryError: The memory cannot be had.
+        """
+
+    def read_bytes(self, offset: int, size: int, crc: int | None = None, /) -> bytes:
+        """The ``size`` bytes from ``offset`` on. Releases the GIL.
+
+        Args:
+            offset: The first byte.
+            size: How many.
+            crc: Their CRC-32C, compared if it is given.
+
+        Raises:
+            BarecatIntegrityError: The file ends before (``shard_short``), or the sum is another (``crc32c``).
+            OSError: The file cannot be read.
+            OverflowError: A number is negative or over 64 bits.
         """
 
 @final

@@ -16,7 +16,7 @@ class CodeEntry(NamedTuple):
     """What one code means.
 
     Attributes:
-        exception: Name of the class in :mod:`pixcrawler.exceptions`.
+        exception: Name of the class in :mod:`pixcrawler.exceptions`, or in :mod:`pixcrawler.barecat.exceptions`.
         cause: What it means, one sentence.
         remedy: What to do about it, one sentence.
     """
@@ -162,6 +162,48 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
         "StoreError", "The server cannot listen there.", "Choose another host or port (0: a free one)."
     ),
     "server_start": CodeEntry("StoreError", "The server's process did not start.", "See what it printed above."),
+    # An archive.
+    "archive": CodeEntry("BarecatError", "The archive does not allow this.", "See the detail."),
+    "archive_exists": CodeEntry(
+        "FileExistsBarecatError", "There is an archive already.", "Choose another name, or pass overwrite=True."
+    ),
+    "archive_not_found": CodeEntry(
+        "FileNotFoundBarecatError", "There is no such archive.", "Check the path, or pass readonly=False to make one."
+    ),
+    "archive_version": CodeEntry(
+        "BarecatError", "The archive's index has a schema that is not read.", "Upgrade the archive, or this package."
+    ),
+    "archive_locked": CodeEntry(
+        "BarecatError", "Another process writes to the archive.", "Wait until it has closed the archive, and try again."
+    ),
+    "archive_index": CodeEntry(
+        "BarecatIntegrityError", "The archive's index is broken.", "Restore it from a copy, or make the archive anew."
+    ),
+    "archive_row": CodeEntry(
+        "BarecatIntegrityError",
+        "A row of the archive's index cannot be true.",
+        "Distrust the archive; restore the index from a copy. `verify` names every such row.",
+    ),
+    "shard_missing": CodeEntry(
+        "BarecatIntegrityError", "A shard of the archive is missing.", "Put it beside the index, under its own name."
+    ),
+    "entry_exists": CodeEntry(
+        "FileExistsBarecatError", "The archive has an entry of that path.", "Delete it first, or choose another path."
+    ),
+    "entry_not_found": CodeEntry(
+        "FileNotFoundBarecatError", "The archive has no entry of that path.", "Check the path."
+    ),
+    "entry_is_directory": CodeEntry("IsADirectoryBarecatError", "The path is a directory's.", "Name a file."),
+    "entry_not_directory": CodeEntry(
+        "NotADirectoryBarecatError", "The path, or one that it lies below, is a file's.", "Choose another path."
+    ),
+    "directory_not_empty": CodeEntry(
+        "DirectoryNotEmptyBarecatError", "The directory has entries.", "Remove them first, or use rmtree."
+    ),
+    "no_space": CodeEntry("NotEnoughSpaceBarecatError", "The disk is full.", "Free some space and try again."),
+    "file_too_large": CodeEntry(
+        "FileTooLargeBarecatError", "The file is larger than a shard may be.", "Raise shard_size_limit."
+    ),
     # Limits and budgets.
     "limit_chunk": CodeEntry(
         "LimitError", "The chunk is larger than the limit allows.", f"Raise Limits.chunk_bytes {_TRUSTED}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixcrawler import _native, codes, exceptions
+from pixcrawler.barecat import exceptions as archive_exceptions
 
 PACKAGE = Path(codes.__file__).parent
 
@@ -16,7 +17,8 @@ def test_every_code_names_a_class_a_cause_and_a_remedy() -> None:
     for code, entry in codes.table().items():
         assert re.fullmatch(r"[a-z][a-z0-9_]*", code)
         if code != "interrupted":
-            assert issubclass(getattr(exceptions, entry.exception), exceptions.PixCrawlerError), code
+            home = archive_exceptions if "Barecat" in entry.exception else exceptions
+            assert issubclass(getattr(home, entry.exception), exceptions.PixCrawlerError), code
         assert entry.cause.endswith("."), code
         assert entry.remedy.endswith("."), code
 

@@ -13,6 +13,8 @@ mod png;
 mod tiff;
 mod webp;
 
+pub use png::{DeepPicture, decode_deep};
+
 use std::ops::Range;
 
 use crate::context::Share;

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Limit,
     /// The image is sound but of another size than the caller's array.
     ImageSize,
+    /// A file of an archive is not as its row says.
+    Shard,
     /// The call was interrupted.
     Interrupted,
 }
@@ -93,6 +95,9 @@ codes! {
     TruncatedImage "truncated_image" Image "The image's data ends too early." => "Replace the file, use on_error=\"skip\", or keep such images with on_truncated=\"keep\".";
     InvalidSize "invalid_size" Image "The image has a width or height of zero." => "Replace the file, or use on_error=\"skip\".";
     ImageSize "image_size" ImageSize "The image has another size than the rest of the batch." => "Pass image_size=... so that all images are resized to one size.";
+    // A file of an archive.
+    Crc32c "crc32c" Shard "The file's bytes do not have the checksum that the archive's index holds." => "Restore the shard from a copy, or remove the file from the archive and add it again.";
+    ShardShort "shard_short" Shard "The shard ends before the file does." => "Restore the shard from a copy; `verify` names every file concerned.";
     // Limits.
     LimitEntries "limit_entries" Limit "The archive has more entries than the limit allows." => "Raise Limits.entries if the source is trusted.";
     LimitDirectory "limit_directory" Limit "The central directory is larger than the limit allows." => "Raise Limits.directory_bytes if the source is trusted.";

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod codec;
 mod color;
 mod context;
+pub mod crc32c;
 mod error;
 mod exif;
 pub mod inflate;

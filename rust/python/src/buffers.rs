@@ -11,6 +11,7 @@ use numpy::ndarray::{ArrayViewMut, Dimension, IntoDimension};
 use numpy::{Element, PyArray, PyArray4, PyReadwriteArray4, PyUntypedArray, PyUntypedArrayMethods};
 use numpy::{PyArrayDescrMethods, PyArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyTypeError, PyValueError};
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -281,6 +282,52 @@ impl SegmentBuffer {
 
     fn __len__(&self) -> usize {
         self.capacity
+    }
+}
+
+/// A bytes object in the making: nobody else has seen it yet.
+pub(crate) struct NewBytes {
+    object: Py<PyBytes>,
+    bytes: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the content is this object's alone until `into_object`, and the object's reference count is only touched with
+// the GIL held.
+#[allow(unsafe_code)]
+unsafe impl Send for NewBytes {}
+
+impl NewBytes {
+    /// So many bytes of unspecified content; MemoryError if they cannot be had.
+    #[allow(unsafe_code)]
+    pub(crate) fn new(py: Python<'_>, length: usize) -> PyResult<Self> {
+        let too_long = |_| PyMemoryError::new_err(format!("no memory for {length} bytes"));
+        let signed = ffi::Py_ssize_t::try_from(length).map_err(too_long)?;
+        // SAFETY: without a source the call makes a new object of that length, or returns null with an error set.
+        let object = unsafe {
+            Bound::from_owned_ptr_or_err(py, ffi::PyBytes_FromStringAndSize(ptr::null(), signed))?
+                .cast_into_unchecked::<PyBytes>()
+        };
+        // SAFETY: it is a bytes object.
+        let pointer = unsafe { ffi::PyBytes_AsString(object.as_ptr()) };
+        let bytes = NonNull::new(pointer.cast()).ok_or_else(|| PyErr::fetch(py))?;
+        Ok(Self { object: object.unbind(), bytes, length })
+    }
+
+    /// Its content, zeros at first.
+    #[allow(unsafe_code)]
+    pub(crate) fn zeroed(&mut self) -> &mut [u8] {
+        // SAFETY: a new object has `length` bytes (the empty one is shared, and no byte of it is touched), nobody else
+        // refers to it, and it is borrowed exclusively here.
+        unsafe {
+            self.bytes.write_bytes(0, self.length);
+            std::slice::from_raw_parts_mut(self.bytes.as_ptr(), self.length)
+        }
+    }
+
+    /// The finished object.
+    pub(crate) fn into_object(self, py: Python<'_>) -> Bound<'_, PyBytes> {
+        self.object.into_bound(py)
     }
 }
 

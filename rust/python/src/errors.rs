@@ -7,6 +7,7 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyType};
 
+pyo3::import_exception!(pixcrawler.barecat.exceptions, BarecatIntegrityError);
 pyo3::import_exception!(pixcrawler.exceptions, ArchiveError);
 pyo3::import_exception!(pixcrawler.exceptions, ImageDecodeError);
 pyo3::import_exception!(pixcrawler.exceptions, ImageSizeError);
@@ -20,6 +21,7 @@ const fn class_name(kind: ErrorKind) -> &'static str {
         ErrorKind::ImageSize => "ImageSizeError",
         ErrorKind::Interrupted => "KeyboardInterrupt",
         ErrorKind::Limit => "LimitError",
+        ErrorKind::Shard => "BarecatIntegrityError",
         ErrorKind::Unsupported => "UnsupportedImageError",
     }
 }
@@ -31,6 +33,7 @@ fn class(py: Python<'_>, kind: ErrorKind) -> Bound<'_, PyType> {
         ErrorKind::ImageSize => py.get_type::<ImageSizeError>(),
         ErrorKind::Interrupted => py.get_type::<PyKeyboardInterrupt>(),
         ErrorKind::Limit => py.get_type::<LimitError>(),
+        ErrorKind::Shard => py.get_type::<BarecatIntegrityError>(),
         ErrorKind::Unsupported => py.get_type::<UnsupportedImageError>(),
     }
 }

@@ -8,7 +8,9 @@ mod errors;
 mod files;
 mod inspect;
 mod memory;
+mod png16;
 mod pool;
+mod shards;
 mod sockets;
 
 use pixcrawler_core::codec;
@@ -42,6 +44,9 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(errors::error_codes, module)?)?;
     module.add_function(wrap_pyfunction!(buffers::empty, module)?)?;
     module.add_function(wrap_pyfunction!(directory::restore_directory, module)?)?;
+    module.add_function(wrap_pyfunction!(png16::decode_png16, module)?)?;
+    module.add_function(wrap_pyfunction!(shards::crc32c, module)?)?;
+    module.add_function(wrap_pyfunction!(shards::read_many, module)?)?;
     module.add_class::<batch::Decoder>()?;
     module.add_class::<batch::Kept>()?;
     module.add_class::<buffers::SegmentBuffer>()?;

@@ -29,8 +29,43 @@ fn refused(error: &DecodingError) -> Error {
     Error::new(code, error.to_string())
 }
 
+/// A picture of 16 bits a channel, as it is coded.
+pub struct DeepPicture {
+    /// Rows from the top, two bytes a channel, the high one first (PNG 7.1).
+    pub samples: Vec<u8>,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 1 (grey), 2 (grey and alpha), 3 (RGB) or 4 (RGBA).
+    pub channels: usize,
+}
+
+/// Decodes a PNG of 16 bits a channel without loss; it is not turned.
+///
+/// # Errors
+/// What every decoder of this crate refuses; and [`Code::UnsupportedFormat`] of another depth.
+pub fn decode_deep(bytes: &[u8], limits: &Limits) -> Result<DeepPicture> {
+    let mut image = Image::open_as(bytes, limits, Transformations::IDENTITY)?;
+    let (color_type, depth) = image.reader.output_color_type();
+    if depth != BitDepth::Sixteen {
+        return Err(Error::new(Code::UnsupportedFormat, format!("expected 16 bits a channel, got {}", image.bits())));
+    }
+    let ((width, height), channels) = (image.size(), color_type.samples());
+    let mut samples = Vec::new();
+    // Bounded by the limit on pixels.
+    image.read(room(&mut samples, width * height * channels * 2)?)?;
+    Ok(DeepPicture { samples, height, width, channels })
+}
+
 impl<'a> Image<'a> {
     pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+        // 16 bits to their high byte; fewer than 8 bits to 8 and tRNS to alpha, but for indexed colours, whose indices are
+        // checked against the palette.
+        Self::open_as(bytes, limits, Transformations::EXPAND | Transformations::STRIP_16)
+    }
+
+    fn open_as(bytes: &'a [u8], limits: &Limits, transformations: Transformations) -> Result<Self> {
         let survey = chunks::survey(bytes, limits)?;
         check_pixels((survey.width as usize, survey.height as usize), limits)?;
         // A filter byte and the packed pixels of each row, be it of one picture or of the passes of an interlaced one.
@@ -40,10 +75,8 @@ impl<'a> Image<'a> {
         options.set_ignore_adler32(false);
         let mut decoder = png::Decoder::new_with_options(PictureChunks::new(bytes), options);
         decoder.set_limits(png::Limits { bytes: DECODER_BYTES });
-        // 16 bits to their high byte; fewer than 8 bits to 8 and tRNS to alpha, but for indexed colours, whose indices are
-        // checked against the palette.
-        let expand = if survey.is_indexed { Transformations::IDENTITY } else { Transformations::EXPAND };
-        decoder.set_transformations(expand | Transformations::STRIP_16);
+        let indexed = transformations & !Transformations::EXPAND;
+        decoder.set_transformations(if survey.is_indexed { indexed } else { transformations });
         let reader = decoder.read_info().map_err(|error| refused(&error))?;
         Ok(Self { reader, exif: survey.exif })
     }
