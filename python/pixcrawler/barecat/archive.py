@@ -9,8 +9,9 @@ from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from pixcrawler._native import crc32c, read_many
+from pixcrawler._native import read_many
 from pixcrawler.barecat import layout
+from pixcrawler.barecat.appending import Appender, store
 from pixcrawler.barecat.exceptions import (
     BarecatIntegrityError,
     FileExistsBarecatError,
@@ -20,7 +21,7 @@ from pixcrawler.barecat.files import open_file
 from pixcrawler.barecat.index import Index
 from pixcrawler.barecat.infos import BarecatDirInfo, BarecatEntryInfo, BarecatFileInfo
 from pixcrawler.barecat.paths import normalize, parse_size
-from pixcrawler.barecat.shards import Appender, Shards, checked_address
+from pixcrawler.barecat.shards import Shards, checked_address
 
 if TYPE_CHECKING:
     import io
@@ -38,8 +39,6 @@ __all__ = ["Barecat"]
 # Work done since is lost if the process is killed.
 _COMMIT_S = 2.0
 _BUFFER_BYTES = 1 << 20
-# Files up to here are read at once.
-_WHOLE_BYTES = 8 << 20
 
 
 class Barecat(MutableMapping[str, bytes]):
@@ -188,8 +187,9 @@ class Barecat(MutableMapping[str, bytes]):
         if index is None:
             return
         if not self.readonly and index.is_own:
-            # Shard 0 exists once a writer has closed.
-            self._start_appending()
+            if not self.shards.numbers():
+                # Shard 0 exists once a writer has closed.
+                self._start_appending()
             self.commit()
         index.close()
         self._index = None
@@ -537,8 +537,12 @@ class Barecat(MutableMapping[str, bytes]):
             if file_exist_ok:
                 return
             raise
-        info = BarecatFileInfo(path) if not isinstance(item, BarecatFileInfo) else item
-        self._store(path, info, data, fileobj, bufsize, self._insert)
+        info = BarecatFileInfo(path)
+        if isinstance(item, BarecatFileInfo):
+            info = BarecatFileInfo(
+                path, item.mode, item.uid, item.gid, item.mtime_ns, None, None, item.size, item.crc32c
+            )
+        self._store(info, data, fileobj, bufsize, self._insert)
         self._changed()
 
     def _insert(self, path: str, info: BarecatFileInfo) -> None:
@@ -546,7 +550,6 @@ class Barecat(MutableMapping[str, bytes]):
 
     def _store(
         self,
-        path: str,
         info: BarecatFileInfo,
         data: Buffer | None,
         fileobj: IO[bytes] | None,
@@ -555,51 +558,15 @@ class Barecat(MutableMapping[str, bytes]):
     ) -> None:
         """Append a file's bytes and write its row; where one of them fails, neither stays."""
         self._start_appending()
-        limit = self.index.shard_size_limit
         before = self._appender.place
         try:
-            if fileobj is None:
-                assert data is not None
-                stored = self._store_data(path, data, info.size, limit)
-            else:
-                stored = self._store_stream(path, fileobj, info.size, bufsize, limit)
-            new = BarecatFileInfo(path, info.mode, info.uid, info.gid, info.mtime_ns, *stored)
-            _check_sum(info, new)
-            write_row(path, new)
+            new = store(self._appender, info, data, fileobj, bufsize, self.index.shard_size_limit)
+            write_row(new.path, new)
         except BaseException:
             # A second failure here would hide the first.
             with suppress(OSError):
                 self._appender.cut_back(before)
             raise
-
-    def _store_data(self, path: str, data: Buffer, size: int | None, limit: int) -> tuple[int, int, int, int]:
-        content = data if isinstance(data, bytes) else bytes(memoryview(data))
-        if size is not None and size != len(content):
-            raise ValueError(f"expected {size} bytes for {path!r} as its info says, got {len(content)}")
-        shard, offset = self._appender.start_file(len(content), limit, path)
-        if content:
-            self._appender.write(content)
-        return shard, offset, len(content), crc32c(content)
-
-    def _store_stream(
-        self, path: str, fileobj: IO[bytes], size: int | None, bufsize: int, limit: int
-    ) -> tuple[int, int, int, int]:
-        if size is not None and size <= _WHOLE_BYTES:
-            # One byte more tells a file that has grown.
-            return self._store_data(path, _read_up_to(fileobj, size + 1), size, limit)
-        place = self._appender.start_file(size, limit, path)
-        written, crc = 0, 0
-        while block := fileobj.read(bufsize):
-            written += len(block)
-            if size is not None and written > size:
-                break
-            if place[1] + written > limit:
-                place = self._appender.move_to_new_shard(place, written - len(block), written, limit, path)
-            self._appender.write(block)
-            crc = crc32c(bytes(block), crc)
-        if size is not None and written != size:
-            raise ValueError(f"expected {size} bytes for {path!r} as its info says, got {written} or more")
-        return *place, written, crc
 
     def add_by_path(self, filesys_path: AnyPath, store_path: AnyPath | None = None, dir_exist_ok: bool = False) -> None:
         """Add a file of the disk, or a directory's entry without its content, with mode, owner and time.
@@ -719,7 +686,7 @@ class Barecat(MutableMapping[str, bytes]):
         metadata = new_item if isinstance(new_item, BarecatFileInfo) else BarecatFileInfo(path)
         info = BarecatFileInfo(path, metadata.mode, metadata.uid, metadata.gid, metadata.mtime_ns)
         info.size = metadata.size if size is None else size
-        self._store(path, info, data, fileobj, bufsize, self._switch)
+        self._store(info, data, fileobj, bufsize, self._switch)
         self._loosen(row)
         self._changed()
 
@@ -793,22 +760,3 @@ class Barecat(MutableMapping[str, bytes]):
 
 def _address(info: BarecatFileInfo) -> tuple[Any, Any, Any, Any]:
     return info.shard, info.offset, info.size, info.crc32c
-
-
-def _check_sum(expected: BarecatFileInfo, found: BarecatFileInfo) -> None:
-    if expected.crc32c is not None and expected.crc32c != found.crc32c:
-        message = f"expected CRC32C {expected.crc32c:08x}, got {found.crc32c or 0:08x}"
-        raise BarecatIntegrityError(message, code="crc32c", path=found.path)
-
-
-def _read_up_to(fileobj: IO[bytes], size: int) -> bytes:
-    """So many bytes, or all that there are."""
-    data = fileobj.read(size)
-    if len(data) >= size or not data:
-        return data
-    parts = [data]
-    missing = size - len(data)
-    while missing and (part := fileobj.read(missing)):
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import posixpath
+import struct
+import zlib
 from collections.abc import Callable, Iterator, MutableMapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -210,6 +212,26 @@ def _encode_with_pillow(kind: str, *, alpha: bool, **options: Any) -> Encoder:
     return encode
 
 
+def _encode_png(value: Any) -> bytes:
+    import numpy as np
+
+    if getattr(value, "dtype", None) == np.uint16:
+        return _encode_deep_png(_image(value, ("uint16",), (1, 2, 3, 4)))
+    return _encode_with_pillow("PNG", alpha=True)(value)
+
+
+def _encode_deep_png(array: Any) -> bytes:
+    """A PNG of 16 bits a channel (PNG 5.3, 9.2), which Pillow writes of grey alone: rows as they are, deflated."""
+    height, width, *rest = array.shape
+    color = {1: 0, 2: 4, 3: 2, 4: 6}[rest[0] if rest else 1]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
+    header = struct.pack(">IIBBBBB", width, height, _DEEP, color, 0, 0, 0)
+    parts = [_PNG_SIGNATURE]
+    for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        parts += [struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(kind + data))]
+    return b"".join(parts)
+
+
 def _encode_npy(value: Any) -> bytes:
     import numpy as np
 
@@ -286,7 +308,7 @@ def _compression(module: str) -> Codec:
 
 _IMAGES = {
     (".jpg", ".jpeg"): Codec(_encode_with_pillow("JPEG", alpha=False, quality=_JPEG_QUALITY), _decode_rgb),
-    (".png",): Codec(_encode_with_pillow("PNG", alpha=True), _decode_png),
+    (".png",): Codec(_encode_png, _decode_png),
     (".bmp",): Codec(_encode_with_pillow("BMP", alpha=True), _decode_rgb_or_rgba),
     (".gif",): Codec(_encode_with_pillow("GIF", alpha=True), _decode_rgb_or_rgba),
     (".tif", ".tiff"): Codec(_encode_with_pillow("TIFF", alpha=True), _decode_rgb_or_rgba),

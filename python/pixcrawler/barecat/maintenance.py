@@ -17,9 +17,10 @@ from pixcrawler.exceptions import escape
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from pixcrawler.barecat.appending import Appender
     from pixcrawler.barecat.archive import Barecat
     from pixcrawler.barecat.reading import IndexReader
-    from pixcrawler.barecat.shards import Appender, Shards
+    from pixcrawler.barecat.shards import Shards
 
 __all__ = ["Problem", "defrag", "file_problem", "index_problems", "logged", "orphaned_bytes", "problems"]
 
@@ -29,8 +30,9 @@ _LOG = logging.getLogger("pixcrawler.barecat")
 _CHECKED_FILES = 1000
 _CHECKED_BYTES = 64 << 20
 _READ_BYTES = 8 << 20
-# Bytes that are moved between two commits.
+# Bytes that are moved between two commits, and how wide a gap is made for that by putting files aside.
 _MOVED_BYTES = 64 << 20
+_GAP_BYTES = 64 << 20
 
 
 class Problem(NamedTuple):
@@ -239,7 +241,7 @@ def defrag(archive: Barecat, *, quick: bool = False) -> int:
     """Close holes: files move into free space, one after the other, and the shards' ends are cut.
 
     No byte that a committed row names is ever overwritten: a file is copied, the copy made durable, the row committed,
-    and only then is its old place free. A file that is larger than the hole in front of it goes to the archive's end
+    and only then is its old place free. Where the hole in front of a file is small, the file goes to the archive's end
     first, which makes the hole larger. So a kill at any moment leaves every file readable; the next run goes on.
 
     Args:
@@ -253,8 +255,8 @@ def defrag(archive: Barecat, *, quick: bool = False) -> int:
         PermissionError: The archive is read-only or append-only.
     """
     archive.check_changeable()
-    archive.commit()
     before = archive.total_physical_size_stat
+    archive.commit()
     if quick:
         _fill_holes(archive)
     else:
@@ -299,8 +301,11 @@ def _slide(archive: Barecat) -> None:
             if target == (shard, offset):
                 target = (shard, offset + size)
                 continue
-            fits = (target[0], target[1] + size) <= (shard, offset) or target[0] < shard
-            if target >= (shard, offset) or (not fits and (shard, offset) >= last):
+            gap = offset - target[1] if target[0] == shard else limit
+            is_aside = (shard, offset) >= last
+            # What is freed can be used again after a commit: a wide gap needs few of them.
+            fits = size <= gap and (is_aside or gap >= _GAP_BYTES)
+            if target >= (shard, offset) or (not fits and is_aside):
                 # Nothing to gain: it lies where it should, or is one that was put aside and cannot come nearer.
                 target = max(target, (shard, offset + size))
                 continue

@@ -137,6 +137,7 @@ class IndexReader:
 
     def stream(self, statement: str) -> Iterator[list[Any]]:
         """Rows of a statement of :mod:`pixcrawler.barecat.schema`, some at a time. For maintenance."""
+        self._settle()
         return self._stream(statement)
 
     def _column(self, statement: str, parameters: Sequence[Any] = ()) -> Iterator[str]:
