@@ -21,6 +21,8 @@
       StoreError                 (RuntimeError)     a store cannot be opened, written or served
       InternalError              (RuntimeError)     this package broke a promise of its own
 
+Archives have a tree of their own below it: :mod:`pixcrawler.barecat.exceptions`.
+
 The class in parentheses is the built-in that the error also is. Each error carries a stable ``code``, explained by
 :func:`pixcrawler.codes.table`. All errors pickle with all their fields, so they cross process boundaries whole.
 """
