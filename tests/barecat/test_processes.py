@@ -35,8 +35,13 @@ def test_a_reader_pickles_as_its_path_and_options(path: Path, monkeypatch: pytes
     copy = pickle.loads(data)
     assert (copy.path, copy.threadsafe, copy.readonly) == (str(path), True, True)
     assert dict(copy.items()) == FILES
-    view = pickle.loads(pickle.dumps(barecat.DecodedView(Barecat(path)).store))
-    assert len(view) == 60
+    view = barecat.DecodedView(Barecat(path))
+    view.register_codec([".bin"], bytes, len)
+    del view.codecs[".npy"]
+    copied = pickle.loads(pickle.dumps(view))
+    assert copied["cat/003.bin"] == 4
+    assert copied.codecs.keys() == view.codecs.keys()
+    assert copied.codecs[".jpg"] is view.codecs[".jpg"]
     with Barecat(path, readonly=False) as writer, pytest.raises(ValueError, match="pickled"):
         pickle.dumps(writer)
 

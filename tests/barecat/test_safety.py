@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pixcrawler import barecat
-from pixcrawler.barecat import Barecat, BarecatFileInfo, BarecatIntegrityError, appending, archive, maintenance
+from pixcrawler.barecat import Barecat, BarecatFileInfo, BarecatIntegrityError, Order, appending, archive, maintenance
 from support import run_child
 
 if TYPE_CHECKING:
@@ -518,14 +518,21 @@ def test_A09_a_second_writer_is_refused_and_readers_see_the_last_commit(
         assert content(path) == {**FILES, "new": b"1"}
         # A reader in the middle of a listing delays a commit, and loses nothing.
         with Barecat(path) as reader:
-            listing = reader.index.iter_all_fileinfos(bufsize=1)
+            unordered = reader.index.iter_all_fileinfos(bufsize=1)
+            next(unordered)
+            bc.commit()
+            listing = reader.index.iter_all_fileinfos(Order.PATH, bufsize=1)
             next(listing)
-            bc["newer"] = b"2"
+            with monkeypatch.context() as patch:
+                # A commit that is due is put off, and the addition succeeds.
+                patch.setattr(archive, "_COMMIT_S", -1.0)
+                bc["newer"] = b"2"
             with pytest.raises(barecat.BarecatError) as delayed:
                 bc.commit()
             assert delayed.value.code == "archive_locked"
             assert len(list(listing)) == len(FILES)
-        bc.commit()
+            bc.commit()
+            assert len(list(unordered)) == len(FILES) + 1
     assert content(path) == {**FILES, "new": b"1", "newer": b"2"}
     with Barecat(tmp_path / "wal", readonly=False, wal=True) as bc:
         bc["a"] = b"1"

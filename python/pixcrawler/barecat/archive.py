@@ -13,6 +13,7 @@ from pixcrawler._native import read_many
 from pixcrawler.barecat import layout
 from pixcrawler.barecat.appending import Appender, store
 from pixcrawler.barecat.exceptions import (
+    BarecatError,
     BarecatIntegrityError,
     FileExistsBarecatError,
     FileNotFoundBarecatError,
@@ -20,7 +21,7 @@ from pixcrawler.barecat.exceptions import (
 from pixcrawler.barecat.files import open_file
 from pixcrawler.barecat.index import Index
 from pixcrawler.barecat.infos import BarecatDirInfo, BarecatEntryInfo, BarecatFileInfo
-from pixcrawler.barecat.paths import normalize, parse_size
+from pixcrawler.barecat.paths import SHARD_SIZE_UNLIMITED, normalize, parse_size
 from pixcrawler.barecat.shards import Shards, checked_address
 
 if TYPE_CHECKING:
@@ -110,6 +111,7 @@ class Barecat(MutableMapping[str, bytes]):
         self.shards = Shards(self.path)
         self._appender = Appender(self.path, append_only=append_only, allow_symlinks=allow_writing_symlinked_shard)
         self._is_appending = False
+        self._limit = SHARD_SIZE_UNLIMITED
         # Deleted content at a shard's end: where the shard ended, by shard.
         self._loose_ends: dict[int, int] = {}
         self._prepare(limit, overwrite=overwrite, exist_ok=exist_ok)
@@ -177,9 +179,16 @@ class Barecat(MutableMapping[str, bytes]):
                 self._appender.cut(shard, self.index.logical_shard_end(shard))
 
     def _changed(self) -> None:
-        """Commit now and then."""
-        if time.monotonic() - self._committed > _COMMIT_S:
+        """Commit now and then; where a reader is in the way, later."""
+        if time.monotonic() - self._committed <= _COMMIT_S:
+            return
+        try:
             self.commit()
+        except BarecatError as exc:
+            if exc.code != "archive_locked":
+                raise
+            # Soon again: until then SQLite lets no new reader in.
+            self._committed = time.monotonic()
 
     def close(self) -> None:
         """Commit, and let go of all files. Idempotent."""
@@ -345,6 +354,7 @@ class Barecat(MutableMapping[str, bytes]):
         self.check_writable()
         self._check_limit(parse_size(limit))
         self.index.shard_size_limit = limit
+        self._limit = self.index.shard_size_limit
 
     def exists(self, path: AnyPath) -> bool:
         """Whether there is a file or a directory of that path."""
@@ -491,6 +501,7 @@ class Barecat(MutableMapping[str, bytes]):
     def _start_appending(self) -> None:
         if not self._is_appending:
             self._appender.begin(self.index.last_shard())
+            self._limit = self.index.shard_size_limit
             self._is_appending = True
 
     def add(
@@ -560,7 +571,7 @@ class Barecat(MutableMapping[str, bytes]):
         self._start_appending()
         before = self._appender.place
         try:
-            new = store(self._appender, info, data, fileobj, bufsize, self.index.shard_size_limit)
+            new = store(self._appender, info, data, fileobj, bufsize, self._limit)
             write_row(new.path, new)
         except BaseException:
             # A second failure here would hide the first.

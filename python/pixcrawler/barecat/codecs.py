@@ -121,9 +121,18 @@ class DecodedView(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self.store)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The codecs of this module are made of functions that have no name of their own: their extensions will do."""
+        own = {ext: codec for ext, codec in self.codecs.items() if _CODECS.get(ext) is not codec}
+        return {"store": self.store, "known": [ext for ext in self.codecs if ext not in own], "own": own}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.store = state["store"]
+        self.codecs = {ext: _CODECS[ext] for ext in state["known"]} | state["own"]
+
     def __getattr__(self, name: str) -> Any:
         """Everything else is the store's."""
-        if name.startswith("__") or name == "store":
+        if name.startswith("__") or name in {"store", "codecs"}:
             raise AttributeError(name)
         return getattr(self.store, name)
 

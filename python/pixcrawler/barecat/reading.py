@@ -121,6 +121,12 @@ class IndexReader:
         except sqlite3.Error as exc:
             raise translated(exc, self.path) from exc
 
+    def _all(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._execute(statement, parameters).fetchall()
+        except sqlite3.Error as exc:
+            raise translated(exc, self.path) from exc
+
     def _stream(
         self, statement: str, parameters: Sequence[Any] = (), bufsize: int | None = None
     ) -> Iterator[list[Any]]:
@@ -134,6 +140,14 @@ class IndexReader:
             return
         except sqlite3.Error as exc:
             raise translated(exc, self.path) from exc
+
+    def _pages(self, statement: str, bufsize: int | None = None) -> Iterator[list[Any]]:
+        """All rows in order of insertion, a page a query; the row number stands first in each."""
+        count = bufsize or self.bufsize or _ROWS
+        last = -1 << 63
+        while rows := self._all(statement, (last, count)):
+            last = rows[-1][0]
+            yield rows
 
     def stream(self, statement: str) -> Iterator[list[Any]]:
         """Rows of a statement of :mod:`pixcrawler.barecat.schema`, some at a time. For maintenance."""
@@ -304,7 +318,15 @@ class IndexReader:
             order: See :class:`Order`.
             bufsize: Rows fetched at once; None is a good number.
         """
+        if order == Order.ANY:
+            return self._paged_infos(bufsize)
         return self._infos(BarecatFileInfo, schema.ordered(schema.FILES, order, of_files=True), (), bufsize)
+
+    def _paged_infos(self, bufsize: int | None) -> Iterator[BarecatFileInfo]:
+        make = BarecatFileInfo._from_row  # noqa: SLF001
+        for rows in self._pages(schema.PAGED_FILES, bufsize):
+            for row in rows:
+                yield make(row[1:])
 
     def iter_all_dirinfos(self, order: Order = Order.ANY, bufsize: int | None = None) -> Iterator[BarecatDirInfo]:
         """All directories' infos, the root's included."""
@@ -322,6 +344,8 @@ class IndexReader:
 
     def iter_all_filepaths(self, order: Order = Order.ANY) -> Iterator[str]:
         """All files' paths."""
+        if order == Order.ANY:
+            return (path for rows in self._pages(schema.PAGED_FILE_PATHS) for _, path in rows)
         return self._column(schema.ordered(schema.FILE_PATHS, order, of_files=True))
 
     def iter_all_dirpaths(self, order: Order = Order.ANY) -> Iterator[str]:
@@ -449,8 +473,7 @@ class IndexReader:
 
     def page_by_address(self, after: tuple[int, int, int]) -> list[tuple[Any, ...]]:
         """Some rows behind an address: path, shard, offset, size, CRC-32C and row number."""
-        rows: list[tuple[Any, ...]] = self._execute(schema.FROM_ADDRESS, (*after, _ROWS)).fetchall()
-        return rows
+        return self._all(schema.FROM_ADDRESS, (*after, _ROWS))
 
     def list_by_address(self, *, descending: bool = False) -> list[tuple[Any, ...]]:
         """Path, shard, offset, size and CRC-32C of all files, in order of address."""

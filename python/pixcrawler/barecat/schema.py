@@ -179,7 +179,11 @@ LAST_FILE: Final = f"{FILES} ORDER BY shard DESC, offset DESC, size DESC LIMIT 1
 SHARD_END: Final = "SELECT coalesce(max(offset + size), 0) FROM files WHERE shard = ?"
 SHARD_ENDS: Final = "SELECT shard, max(offset + size) FROM files GROUP BY shard"
 LAST_SHARD: Final = "SELECT max(shard) FROM files"
-# Pages: rows may change their address between two of them.
+# Pages: between two of them no lock is held, so that a long pass over an archive delays no writer.
+PAGES: Final = " WHERE rowid > ? ORDER BY rowid LIMIT ?"
+PAGED_FILES: Final = f"SELECT rowid, {FILE_COLUMNS} FROM files{PAGES}"
+PAGED_FILE_PATHS: Final = f"SELECT rowid, path FROM files{PAGES}"
+# The same by address, which may change between two pages.
 FROM_ADDRESS: Final = (
     "SELECT path, shard, offset, size, crc32c, rowid FROM files"
     " WHERE (shard, offset, rowid) > (?, ?, ?) ORDER BY shard, offset, rowid LIMIT ?"
