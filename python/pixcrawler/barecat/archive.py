@@ -721,6 +721,46 @@ class Barecat(MutableMapping[str, bytes]):
         else:
             self.update_file(path, fileobj=fileobj, size=size)
 
+    def merge_from_other_barecat(
+        self,
+        source: AnyPath | Barecat,
+        ignore_duplicates: bool = False,
+        prefix: str = "",
+        pattern: str | None = None,
+        filter_rules: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
+        """Copy another archive's files into this one, comparing their checksums.
+
+        Args:
+            source: The other archive, or its name.
+            ignore_duplicates: Leave out files that this one has; else one is an error.
+            prefix: Directory that they go below.
+            pattern: A glob that a path must match; ``**`` stands for any number of directories.
+            filter_rules: Pairs of ``"+"`` or ``"-"`` and a glob: the first that matches decides, without any a path is
+                taken.
+
+        Raises:
+            FileExistsBarecatError: This archive has such a file; nothing is copied.
+            ValueError: A directory would take a file's place, or the other way round; nothing is copied.
+            BarecatIntegrityError: A file of the source is broken; those before it are copied.
+        """
+        from pixcrawler.barecat.conversion import included, merge_archive
+
+        self.check_writable()
+        opened = source if isinstance(source, Barecat) else Barecat(source)
+        try:
+            merge_archive(
+                self,
+                opened,
+                ignore_duplicates=ignore_duplicates,
+                prefix=prefix,
+                is_included=included(pattern, filter_rules),
+                is_filtered=pattern is not None or bool(filter_rules),
+            )
+        finally:
+            if opened is not source:
+                opened.close()
+
     # Checks and upkeep.
 
     def check_crc32c(self, item: AnyPath | BarecatFileInfo) -> bool:

@@ -13,9 +13,32 @@ if TYPE_CHECKING:
 
     from pixcrawler.barecat.reading import IndexReader
 
-__all__ = ["iterglob"]
+__all__ = ["compiled", "iterglob"]
 
 _MAGIC = re.compile(r"[*?[]")
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression for whole paths: ``**`` crosses slashes, the other wildcards do not.
+
+    Unlike :func:`iterglob` it matches names that begin with a dot: it filters what there is.
+    """
+    parts = []
+    for part in re.findall(r"\*\*/|\*\*|\[!?\]?[^\]]*\]|.", pattern.lstrip("/"), re.DOTALL):
+        if part == "**/":
+            parts.append("(?:.*/)?")
+        elif part == "**":
+            parts.append(".*")
+        elif part == "*":
+            parts.append("[^/]*")
+        elif part == "?":
+            parts.append("[^/]")
+        elif len(part) > 1:
+            inside = part[1:-1].replace("\\", r"\\").replace("[", r"\[")
+            parts.append(f"(?![/])[{'^' + inside[1:] if inside.startswith('!') else inside}]")
+        else:
+            parts.append(re.escape(part))
+    return re.compile("".join(parts), re.DOTALL)
 
 
 def iterglob(index: IndexReader, pattern: str, *, recursive: bool, include_hidden: bool) -> Iterator[str]:
