@@ -24,7 +24,7 @@ from pixcrawler.barecat.reading import IndexReader
 from pixcrawler.barecat.statistics import Changes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from typing import TypeAlias
 
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     AnyPath: TypeAlias = str | os.PathLike[str]
 
 __all__ = ["Index"]
-
-# Rows written by one call.
-_ROWS = 5000
 
 
 class Index(IndexReader):
@@ -150,16 +147,6 @@ class Index(IndexReader):
         except sqlite3.Error as exc:
             raise translated(exc, self.path) from exc
 
-    def rollback(self) -> None:
-        """Drop all changes since the last commit."""
-        connection = self._connection()
-        self._changes.clear()
-        self._known_dirs.clear()
-        self._has_changes = False
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        self._begin()
-
     def close(self) -> None:
         """Commit, and let go of the file. Idempotent."""
         if self._readers is not None:
@@ -175,12 +162,6 @@ class Index(IndexReader):
         with suppress(sqlite3.Error):
             connection.execute("PRAGMA optimize")
         connection.close()
-
-    def discard(self) -> None:
-        """Let go of the file without a commit: what is not committed is lost. Idempotent."""
-        connection, self._writer = self._writer, None
-        if connection is not None and self.is_own:
-            connection.close()
 
     def __enter__(self) -> Self:
         return self
@@ -577,7 +558,7 @@ class Index(IndexReader):
         numbers = self.computed_statistics()
         self._write_many(schema.SET_STATISTICS, [(*values, path) for path, values in numbers.items()])
 
-    # Checks, and other archives' rows.
+    # Checks.
 
     def verify_integrity(self) -> bool:
         """Whether the index agrees with itself; what does not is logged.
@@ -587,24 +568,6 @@ class Index(IndexReader):
         from pixcrawler.barecat.maintenance import index_problems, logged
 
         return not logged(index_problems(self))
-
-    def add_rows(self, rows: Iterable[Sequence[Any]], on_rows: Callable[[int], None] | None = None) -> None:
-        """Add rows of new files whose directories are there, and whose paths were checked, fast.
-
-        Args:
-            rows: In the order of ``schema.FILE_COLUMNS``.
-            on_rows: Called with the number of rows after each part.
-        """
-        part: list[Sequence[Any]] = []
-        for row in rows:
-            part.append(row)
-            self._changes.file(row[0], 1, row[7])
-            if len(part) == _ROWS:
-                self._write_many(schema.ADD_FILE, part)
-                if on_rows is not None:
-                    on_rows(len(part))
-                part.clear()
-        self._write_many(schema.ADD_FILE, part)
 
 
 def _statements(script: str) -> Iterator[str]:
