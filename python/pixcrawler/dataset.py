@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing.context
 import operator
 import threading
@@ -43,8 +42,6 @@ if TYPE_CHECKING:
     from pixcrawler.sources import Source
 
 __all__ = ["Dataset"]
-
-_log = logging.getLogger(__name__)
 
 # Requests that bring the first image before all others, when single samples are iterated over.
 _FIRST_SAMPLES = 8
