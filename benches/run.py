@@ -28,6 +28,7 @@ NAMES = (
     "first-batch",
     "memory",
     "to-arrays",
+    "tensorflow-loader",
     "scaling",
     "damaged",
     "import",
