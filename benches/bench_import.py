@@ -1,4 +1,4 @@
-"""What ``import pixcrawler`` costs above bare Python."""
+"""What ``import pixcrawler`` and ``pixcrawler --version`` cost above bare Python."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from data import Setting
 
 _BARE, _OURS, _USED = "bare Python", "import pixcrawler", "from pixcrawler import load_dataset"
-_PROGRAMS = {_BARE: "pass", _OURS: _OURS, _USED: _USED}
+_VERSION = "pixcrawler --version"
+# The command as its entry point starts it.
+_RUN_VERSION = "import sys; sys.argv[1:] = ['--version']; from pixcrawler.cli import main; main()"
+_PROGRAMS = {_BARE: "pass", _OURS: _OURS, _USED: _USED, _VERSION: _RUN_VERSION}
 
 
 def run(setting: Setting) -> Report:
     report = Report(
         "import",
-        "What importing the package costs above bare Python",
+        "What importing the package, and `pixcrawler --version`, cost above bare Python",
         ("program", "s", "above bare Python, s"),
         setting.rounds_or(20),
         "none",
@@ -44,7 +47,7 @@ def run(setting: Setting) -> Report:
 def _starting(program: str) -> Callable[[], float]:
     def start() -> float:
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", program], check=True)
+        subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - began
 
     return start
