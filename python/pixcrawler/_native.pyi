@@ -7,7 +7,7 @@ exceptions of :mod:`pixcrawler.exceptions` that have not been raised; a caller's
 
 from collections.abc import Callable, Sequence
 from os import PathLike
-from typing import Final, TypeAlias, TypedDict, final
+from typing import Any, Final, TypeAlias, TypedDict, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -212,7 +212,7 @@ class Location:
 
 @final
 class Directory:
-    """A chunk's members: a zip's validated central directory, or the files of a folder laid end to end.
+    """A chunk's members: a zip's validated central directory, a folder's files laid end to end, or those of a shard.
 
     Args:
         data: The central directory's bytes, those from ``location.start`` to ``location.stop``.
@@ -250,6 +250,31 @@ class Directory:
     def bare(names: Sequence[str], sizes: Sequence[int]) -> Directory:
         """Plain files laid end to end, without headers or checksums: member i begins at ``sum(sizes[:i])``."""
 
+    @staticmethod
+    def in_shard(
+        rows: Sequence[tuple[Any, ...]],
+        shard_bytes: int | None,
+        limits: Limits,
+        *,
+        before: int = 0,
+        following: Sequence[tuple[Any, ...]] | None = None,
+    ) -> tuple[Directory, int, int]:
+        """Files of an archive's shard: their CRC-32C is checked where the index holds it.
+
+        A row that cannot be true, that the shard does not hold, that shares bytes with another, or whose path a zip's
+        member may not have, is a member that is refused.
+
+        Args:
+            rows: (path, shard, offset, size, CRC-32C or None) as they stand in the index, by offset.
+            shard_bytes: Size of the shard, which all rows name; None if there is no such shard.
+            limits: Bounds on bytes.
+            before: Where the files of earlier rows end.
+            following: Rows of the same shard that come next.
+
+        Returns:
+            The directory, and the range [start, stop) of the shard that it describes: its extents count from start.
+        """
+
     def __len__(self) -> int:
         """Entries, those of folders included."""
 
@@ -260,7 +285,10 @@ class Directory:
         """A member's name as it stands in the chunk."""
 
     def extent(self, index: int, /) -> tuple[int, int]:
-        """The bytes [start, stop) of the chunk that hold the member with its headers; one byte if it is refused."""
+        """The bytes [start, stop) of the chunk that hold the member with its headers.
+
+        One byte if it is refused; of plain files none then.
+        """
 
     def is_refused(self, index: int, /) -> bool:
         """Whether the directory alone shows that a member must not be read: no other bytes will make it good."""

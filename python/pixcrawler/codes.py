@@ -179,14 +179,6 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
     "archive_index": CodeEntry(
         "BarecatIntegrityError", "The archive's index is broken.", "Restore it from a copy, or make the archive anew."
     ),
-    "archive_row": CodeEntry(
-        "BarecatIntegrityError",
-        "A row of the archive's index cannot be true.",
-        "Distrust the archive; restore the index from a copy. `verify` names every such row.",
-    ),
-    "shard_missing": CodeEntry(
-        "BarecatIntegrityError", "A shard of the archive is missing.", "Put it beside the index, under its own name."
-    ),
     "entry_exists": CodeEntry(
         "FileExistsBarecatError", "The archive has an entry of that path.", "Delete it first, or choose another path."
     ),

@@ -12,7 +12,7 @@
       DownloadError              (OSError)          a chunk's bytes cannot be had
         IntegrityError                              they can, but are not those that the catalogue promises
       DecompressionError         (ValueError)       a chunk's bytes cannot become images; never retried
-        ArchiveError                                the zip around them is broken or unsafe
+        ArchiveError                                the zip or archive around them is broken or unsafe
         ImageDecodeError                            an image's own bytes are broken
           UnsupportedImageError                     they are sound, but of a kind that is not decoded
         LimitError                                  a configured limit would be exceeded
@@ -21,7 +21,7 @@
       StoreError                 (RuntimeError)     a store cannot be opened, written or served
       InternalError              (RuntimeError)     this package broke a promise of its own
 
-Archives have a tree of their own below it: :mod:`pixcrawler.barecat.exceptions`.
+Archives have a tree of their own: :mod:`pixcrawler.barecat.exceptions`.
 
 The class in parentheses is the built-in that the error also is. Each error carries a stable ``code``, explained by
 :func:`pixcrawler.codes.table`. All errors pickle with all their fields, so they cross process boundaries whole.
@@ -248,7 +248,7 @@ class DecompressionError(PixCrawlerError, ValueError):
 
 
 class ArchiveError(DecompressionError):
-    """The zip structure is broken or unsafe, or a member does not inflate to what the directory says."""
+    """The zip or archive is broken or unsafe, or a member's bytes are not those that the directory says."""
 
 
 class ImageDecodeError(DecompressionError):

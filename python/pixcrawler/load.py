@@ -49,8 +49,10 @@ def load_dataset(
 
     Args:
         job_id: A finished job's id; or a local path, if it is a ``PathLike``, contains a separator, or ends in
-            ``.zip``:
-            a zip, a folder of zip chunks, or a plain folder of images.
+            ``.zip`` or ``.barecat``: a zip, a folder of zip chunks, a plain folder of images, or an archive. An
+            archive's images come in the order of their addresses, which is that of writing, as the index is now; a
+            label is the name of the parent folder, or stands in a ``metadata.jsonl`` at the top. Rows that cannot be
+            true and files whose bytes are missing or changed are failures of single samples.
         api_key: The key; else ``PIXCRAWLER_API_KEY``, else the one that ``pixcrawler login`` stored.
         base_url: The API; else ``PIXCRAWLER_BASE_URL``, else that of ``pixcrawler login``, else
             https://api.pixcrawler.com.

@@ -20,6 +20,7 @@ from pixcrawler.limits import Limits
 from pixcrawler.options import Options
 from pixcrawler.passes import Pass, PassIterator, kept_bytes
 from pixcrawler.repair import Repairer, RepairReport, check_folder
+from pixcrawler.sources.archive import is_archive
 from pixcrawler.sources.local import is_local, open_local
 
 if TYPE_CHECKING:
@@ -198,8 +199,8 @@ def verify_dataset(
         memory_limit: As there.
         decode_threads: As there.
         repair_to: A new or empty folder, to which everything is written but the bad members: a zip for each zip, of the
-            same name (an API's are fetched a second time); of a plain folder, its files. Chunks that as a whole cannot
-            be trusted, or cannot be read a second time, are not written.
+            same name (an API's are fetched a second time); of a plain folder, its files. Not of an archive. Chunks that
+            as a whole cannot be trusted, or cannot be read a second time, are not written.
         on_progress: Called with the members done and those of all, as far as that is known.
         allow_private_hosts: As there.
         http_client: As there.
@@ -208,7 +209,7 @@ def verify_dataset(
         The report. Damage, unreadable chunks and network failures within the dataset are in it, not raised.
 
     Raises:
-        ValueError, TypeError: An argument is out of its range.
+        ValueError, TypeError: An argument is out of its range, or ``repair_to`` is given with an archive.
         FileExistsError: ``repair_to`` is neither missing nor an empty folder.
         AuthenticationError: The key is missing or wrong.
         NotFoundError: There is no such job or path.
@@ -224,6 +225,9 @@ def verify_dataset(
         decode_threads=decode_threads,
     )
     folder = None if repair_to is None else Path(repair_to)
+    if folder is not None and is_local(job_id) and is_archive(Path(job_id)):
+        message = f"repair_to takes zips and folders, {job_id} is an archive: remove the bad files from a copy of it"
+        raise ValueError(message)
     if folder is not None:
         check_folder(folder)
     began = time.perf_counter()

@@ -10,14 +10,14 @@
       DirectoryNotEmptyBarecatError (OSError)
       NotEnoughSpaceBarecatError    (OSError)
       FileTooLargeBarecatError      (ValueError)  it is larger than a shard may be
-      BarecatIntegrityError         (ValueError)  the index or a shard is broken
+      BarecatIntegrityError         (ArchiveError)  the index or a shard is broken
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from pixcrawler.exceptions import PixCrawlerError
+from pixcrawler.exceptions import ArchiveError, PixCrawlerError
 
 __all__ = [
     "BarecatError",
@@ -97,7 +97,7 @@ class FileTooLargeBarecatError(BarecatError, ValueError):
     default_code = "file_too_large"
 
 
-class BarecatIntegrityError(BarecatError, ValueError):
+class BarecatIntegrityError(BarecatError, ArchiveError):
     """The index or a shard is broken: bytes are missing or changed, or a row cannot be true."""
 
     default_code = "archive_index"

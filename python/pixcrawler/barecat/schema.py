@@ -188,6 +188,13 @@ FROM_ADDRESS: Final = (
     "SELECT path, shard, offset, size, crc32c, rowid FROM files"
     " WHERE (shard, offset, rowid) > (?, ?, ?) ORDER BY shard, offset, rowid LIMIT ?"
 )
+# For a dataset: what a folder of images would deliver, in order of address. The planner must not think that the
+# condition spares many rows: it would sort them itself, in memory, instead of walking the index.
+SAMPLES: Final = (
+    f"{PATH_AND_ADDRESS} WHERE likelihood("
+    "(path GLOB '.*' OR path GLOB '*/.*' OR path IN ('metadata.jsonl', 'failures.jsonl')) IS NOT TRUE, 1.0)"
+    " ORDER BY shard, offset, rowid"
+)
 
 ADD_FILE: Final = (
     "INSERT INTO files (path, mode, uid, gid, mtime_ns, shard, offset, size, crc32c) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"

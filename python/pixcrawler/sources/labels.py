@@ -7,17 +7,19 @@ and any further fields, which become the sample's metadata.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pixcrawler.exceptions import ArchiveError
+from pixcrawler.records import LabelCount
 from pixcrawler.sources import SampleLabel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pixcrawler._native import Buffer, Directory
 
-__all__ = ["METADATA_NAME", "folder_label", "parse_metadata", "read_labels"]
+__all__ = ["METADATA_NAME", "folder_label", "label_counts", "parse_metadata", "read_labels"]
 
 METADATA_NAME = "metadata.jsonl"
 
@@ -26,6 +28,14 @@ def folder_label(member: str) -> str | None:
     """The name of a member's parent folder, or None if it lies at the top."""
     folder, _, _ = member.rpartition("/")
     return folder.rpartition("/")[2] or None
+
+
+def label_counts(labels: Iterable[object]) -> tuple[LabelCount, ...]:
+    """How often each label comes, in their order; nothing unless all are texts: others are no classes."""
+    # A label may be any JSON value, a list as well.
+    counted = Counter(label if isinstance(label, str) else None for label in labels)
+    names = [label for label in counted if label is not None]
+    return tuple(LabelCount(name, counted[name]) for name in sorted(names)) if len(names) == len(counted) else ()
 
 
 def parse_metadata(data: bytes) -> dict[str, SampleLabel]:

@@ -1,4 +1,4 @@
-"""Datasets on a local disk: one zip, a folder of zip chunks, or a plain folder of images.
+"""Datasets on a local disk: one zip, a folder of zip chunks, or a plain folder of images; archives have their own room.
 
 Files are read at positions into memory and never mapped: one that another process cuts short must be an error, not a
 signal.
@@ -10,23 +10,23 @@ import multiprocessing.context
 import os
 import re
 import threading
-from collections import Counter
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from pixcrawler._fork import restart_in_children
 from pixcrawler._native import Directory, LocalFile, SegmentBuffer
-from pixcrawler.exceptions import DownloadError, IntegrityError, NotFoundError, PixCrawlerError
+from pixcrawler.exceptions import IntegrityError, NotFoundError, PixCrawlerError
 from pixcrawler.failures import LEDGER_NAME
-from pixcrawler.records import ChunkRecord, DatasetInfo, LabelCount
+from pixcrawler.records import ChunkRecord, DatasetInfo
 from pixcrawler.sources import OpenChunk
 from pixcrawler.sources.directory import read_directory
-from pixcrawler.sources.labels import METADATA_NAME, folder_label, parse_metadata, read_labels
+from pixcrawler.sources.labels import METADATA_NAME, folder_label, label_counts, parse_metadata, read_labels
+from pixcrawler.sources.reading import raise_file_error, read_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,15 +67,20 @@ def open_local(path: str | os.PathLike[str], limits: Limits, *, skips: bool = Fa
     """The source for a local path.
 
     Args:
-        path: A zip file, a folder that holds zip files at its top, or a folder of images.
+        path: A zip file, an archive, a folder that holds zip files at its top, or a folder of images.
         limits: Bounds on untrusted input.
         skips: Leave it to the reader of a chunk to find that it cannot be opened.
 
     Raises:
-        NotFoundError: There is nothing at ``path``, or a folder without images.
+        NotFoundError: There is nothing at ``path``, or a folder or an archive without images.
         DownloadError: It cannot be read.
+        BarecatError: An archive's index cannot be read.
     """
+    from pixcrawler.sources.archive import ArchiveSource, is_archive
+
     place = Path(path)
+    if is_archive(place):
+        return ArchiveSource(place, limits)
     zips = zips_at(place)
     return ZipSource(place, zips, limits, skips=skips) if zips else FolderSource(place, limits)
 
@@ -93,26 +98,6 @@ def zips_at(place: Path) -> list[Path]:
     return [place]
 
 
-def _raise_file_error(exc: OSError, path: Path, chunk_id: str) -> NoReturn:
-    detail = f"{path}: {exc.strerror or exc}"
-    raise DownloadError(detail, code="file_io", chunk_id=chunk_id) from exc
-
-
-def _read(file: LocalFile, start: int, stop: int, path: Path, chunk_id: str) -> SegmentBuffer:
-    """The bytes [start, stop) of an open file."""
-    try:
-        return file.read(start, stop)
-    except EOFError as exc:
-        detail = f"{path}: expected {stop} bytes, {exc}: it was cut while in use"
-        raise IntegrityError(detail, code="file_changed", chunk_id=chunk_id) from exc
-    except OSError as exc:
-        _raise_file_error(exc, path, chunk_id)
-
-
-def _label_counts(names: Counter[str]) -> tuple[LabelCount, ...]:
-    return tuple(LabelCount(name, names[name]) for name in sorted(names))
-
-
 def _label_of(member: str, labels: Mapping[str, SampleLabel] | None) -> object:
     if labels is None or member not in labels:
         return folder_label(member)
@@ -121,14 +106,8 @@ def _label_of(member: str, labels: Mapping[str, SampleLabel] | None) -> object:
 
 def _describe(path: Path, chunks: Sequence[ChunkRecord], opened: Sequence[OpenChunk], chunk_size: int) -> DatasetInfo:
     """A local dataset's info, from its directories."""
-    counted: Counter[str] = Counter()
-    only_texts = True
-    for chunk in opened:
-        for index in chunk.directory.samples:
-            label = _label_of(chunk.directory.name(index), chunk.labels)
-            only_texts = only_texts and isinstance(label, str)
-            counted[str(label)] += 1
-    labels = _label_counts(counted) if only_texts else ()
+    members = ((chunk, chunk.directory.name(index)) for chunk in opened for index in chunk.directory.samples)
+    labels = label_counts(_label_of(name, chunk.labels) for chunk, name in members)
     return DatasetInfo(
         job_id=str(path),
         name=path.stem if path.is_file() else path.resolve().name,
@@ -200,7 +179,7 @@ class ZipSource:
         try:
             return file.size_bytes
         except OSError as exc:
-            _raise_file_error(exc, self._files[index], self._files[index].name)
+            raise_file_error(exc, self._files[index], self._files[index].name)
 
     def _file(self, index: int) -> LocalFile:
         """An open file, the same one for as long as the source lives: a file replaced meanwhile is not mixed in."""
@@ -210,7 +189,7 @@ class ZipSource:
                 try:
                     self._open_files[index] = LocalFile(file)
                 except OSError as exc:
-                    _raise_file_error(exc, file, file.name)
+                    raise_file_error(exc, file, file.name)
             return self._open_files[index]
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -260,7 +239,7 @@ class ZipSource:
         Raises:
             DownloadError: The file cannot be read; :class:`IntegrityError`: it has become shorter.
         """
-        return _read(self._file(chunk.index), start, stop, self._files[chunk.index], chunk.id)
+        return read_range(self._file(chunk.index), start, stop, self._files[chunk.index], chunk.id)
 
     def start_after_fork(self) -> None:
         """A lock of its own. Open files are shared with the parent, as reads say where they begin."""
@@ -317,7 +296,7 @@ class FolderSource:
                 labels = parse_metadata(metadata.read_bytes())
             sizes = {name: (path / name).stat().st_size for name in names}
         except OSError as exc:
-            _raise_file_error(exc, path, path.name)
+            raise_file_error(exc, path, path.name)
         self._chunks: list[_FolderChunk] = []
         records: list[ChunkRecord] = []
         for first in range(0, len(names), _FOLDER_CHUNK_IMAGES):
@@ -372,11 +351,11 @@ class FolderSource:
             file = LocalFile(path)
             found = file.size_bytes
         except OSError as exc:
-            _raise_file_error(exc, path, chunk.id)
+            raise_file_error(exc, path, chunk.id)
         if found != size:
             detail = f"{path}: expected {size} bytes as when the folder was listed, got {found}"
             raise IntegrityError(detail, code="file_changed", chunk_id=chunk.id, member=name)
-        return _read(file, start, stop, path, chunk.id)
+        return read_range(file, start, stop, path, chunk.id)
 
     def for_run(self) -> FolderSource:
         """Itself: a disk is not spared."""

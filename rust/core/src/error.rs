@@ -96,6 +96,8 @@ codes! {
     InvalidSize "invalid_size" Image "The image has a width or height of zero." => "Replace the file, or use on_error=\"skip\".";
     ImageSize "image_size" ImageSize "The image has another size than the rest of the batch." => "Pass image_size=... so that all images are resized to one size.";
     // A file of an archive.
+    ArchiveRow "archive_row" Shard "A row of the archive's index cannot be true." => "Distrust the archive; restore the index from a copy. `verify` names every such row.";
+    ShardMissing "shard_missing" Shard "A shard of the archive is missing." => "Put it beside the index, under its own name.";
     Crc32c "crc32c" Shard "The file's bytes do not have the checksum that the archive's index holds." => "Restore the shard from a copy, or remove the file from the archive and add it again.";
     ShardShort "shard_short" Shard "The shard ends before the file does." => "Restore the shard from a copy; `verify` names every file concerned.";
     // Limits.

@@ -3,6 +3,7 @@
 use deflate64::InflaterManaged;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
+use crate::crc32c;
 use crate::error::{Code, Error, Result};
 use crate::limits::Limits;
 use crate::zip::{Directory, Method, member_data};
@@ -21,7 +22,7 @@ const FED_SINGLY: usize = 8;
 /// # Errors
 ///
 /// The entry's own fault; a limit of `limits`; `local_header`, `name_mismatch`, `header_mismatch`, `descriptor`,
-/// `data_bounds`, `hidden_entry`; `inflate`, `inflate_truncated`, `size_mismatch`, `crc`; `limit_memory` if `scratch` cannot grow.
+/// `data_bounds`, `hidden_entry`; `inflate`, `inflate_truncated`, `size_mismatch`, `crc`, `crc32c`; `limit_memory` if `scratch` cannot grow.
 ///
 /// # Panics
 ///
@@ -45,6 +46,7 @@ pub fn read_member<'a>(
     let at = buffer_offset + range.start as u64;
     let data = &buffer[range];
     if directory.is_bare() {
+        crc32c::check(data, entry.crc32c())?;
         return Ok(data);
     }
     let method = Method::from_number(entry.method)

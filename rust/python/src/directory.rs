@@ -1,10 +1,11 @@
 //! `Directory`: a chunk's members, as Python sees them.
 
 use pixcrawler_core::inflate::read_member;
-use pixcrawler_core::{Limits, zip};
+use pixcrawler_core::zip::{self, Place, Surroundings};
+use pixcrawler_core::{Code, Error, Limits};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyInt, PyString, PyTuple};
 
 use crate::buffers::Buffer;
 use crate::errors;
@@ -146,7 +147,7 @@ impl Location {
     }
 }
 
-/// A chunk's members: a zip's validated central directory, or the files of a folder laid end to end.
+/// A chunk's members: a zip's validated central directory, the files of a folder laid end to end, or those of a shard.
 #[pyclass(frozen, module = "pixcrawler._native")]
 pub(crate) struct Directory {
     pub(crate) inner: zip::Directory,
@@ -159,6 +160,45 @@ impl Directory {
         let outside = || PyIndexError::new_err(format!("member {index} of {length}"));
         (index < length).then_some(index).ok_or_else(outside)
     }
+}
+
+/// The highest number of a shard: five digits.
+const MAX_SHARD: i64 = 99_999;
+
+/// The place that a row (path, shard, offset, size, CRC-32C) of an index gives, if its numbers can be true.
+fn row_place(row: &Bound<'_, PyTuple>) -> PyResult<Result<Place, Error>> {
+    let values = [row.get_item(1)?, row.get_item(2)?, row.get_item(3)?, row.get_item(4)?];
+    let number = |at: usize, most: i64| {
+        let value: &Bound<'_, PyAny> = &values[at];
+        let number = value.cast_exact::<PyInt>().ok()?.extract::<i64>().ok()?;
+        (0..=most).contains(&number).then(|| number.cast_unsigned())
+    };
+    let place = || {
+        number(0, MAX_SHARD)?;
+        let (offset, size) = (number(1, i64::MAX)?, number(2, i64::MAX)?);
+        let crc32c = if values[3].is_none() { None } else { Some(number(3, u32::MAX.into())? as u32) };
+        (offset + size <= i64::MAX.cast_unsigned()).then_some(Place { offset, size, crc32c })
+    };
+    if let Some(place) = place() {
+        return Ok(Ok(place));
+    }
+    let mut found = Vec::new();
+    for value in &values {
+        let shown = if value.is_exact_instance_of::<PyInt>() { value.str()? } else { value.get_type().name()? };
+        found.push(shown.to_string());
+    }
+    let detail = format!("shard, offset, size and CRC32C are {}", found.join(", "));
+    Ok(Err(Error::new(Code::ArchiveRow, detail)))
+}
+
+/// The name and the place of a row.
+fn row_file(row: &Bound<'_, PyTuple>) -> PyResult<(String, Result<Place, Error>)> {
+    let path = row.get_item(0)?;
+    if let Ok(path) = path.cast_exact::<PyString>() {
+        return Ok((path.to_cow()?.into_owned(), row_place(row)?));
+    }
+    let detail = format!("the path is no text, but {}", path.get_type().name()?);
+    Ok((path.str()?.to_string_lossy().into_owned(), Err(Error::new(Code::ArchiveRow, detail))))
 }
 
 #[pymethods]
@@ -189,6 +229,30 @@ impl Directory {
             return Err(PyValueError::new_err(format!("{} names for {} sizes", names.len(), sizes.len())));
         }
         Ok(Self { inner: zip::Directory::bare(names, sizes), limits: Limits::default() })
+    }
+
+    /// The files of a part of a shard, and where in the shard that part begins and ends.
+    #[staticmethod]
+    #[pyo3(signature = (rows, shard_bytes, limits, *, before=0, following=None))]
+    fn in_shard(
+        py: Python<'_>,
+        rows: Vec<Bound<'_, PyTuple>>,
+        shard_bytes: Option<u64>,
+        limits: PyLimits,
+        before: u64,
+        following: Option<Vec<Bound<'_, PyTuple>>>,
+    ) -> PyResult<(Self, u64, u64)> {
+        let limits = Limits::from(limits);
+        let mut around = Surroundings { shard_bytes, before, after: None };
+        let after = following.iter().flatten().find_map(|row| {
+            let place = row_place(row).ok()?.and_then(|place| around.hold(place)).ok()?;
+            (place.size > 0).then_some(place.offset)
+        });
+        around.after = after;
+        let files = rows.iter().map(row_file).collect::<PyResult<Vec<_>>>()?;
+        let made = zip::Directory::in_shard(files, &around, &limits);
+        let (inner, held) = made.map_err(|error| errors::raised(py, &error))?;
+        Ok((Self { inner, limits }, held.start, held.end))
     }
 
     /// Pickled as the table that was read: about 16 bytes an entry, and its name.

@@ -74,7 +74,7 @@ pub struct Entry {
     pub flags: u16,
     /// The number of the compression method.
     pub method: u16,
-    /// CRC-32 of the member's bytes.
+    /// CRC-32 of the member's bytes; CRC-32C of a file in a shard.
     pub crc32: u32,
     /// Bytes of data in the archive.
     pub compressed_size: u64,
@@ -85,6 +85,8 @@ pub struct Entry {
     /// Why the member must not be read, as far as the directory shows.
     pub fault: Option<Box<Error>>,
     pub(super) folder: bool,
+    /// Of a plain file: whether its checksum is known.
+    pub(super) is_checked: bool,
     /// Where the name stands in the directory's names: as stored, and as UTF-8, which mostly is the same place.
     pub(super) stored_name: Range<usize>,
     pub(super) text: Range<usize>,
@@ -93,6 +95,29 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// A file as it is, without headers.
+    pub(super) fn plain(name: Range<usize>, offset: u64, size: u64, crc32c: u32) -> Self {
+        Self {
+            flags: FLAG_UTF8,
+            method: 0,
+            crc32: crc32c,
+            compressed_size: size,
+            uncompressed_size: size,
+            header_offset: offset,
+            fault: None,
+            folder: false,
+            is_checked: false,
+            stored_name: name.clone(),
+            text: name,
+            stop: offset.saturating_add(size),
+        }
+    }
+
+    /// The checksum of a plain file, if it is known.
+    pub(crate) fn crc32c(&self) -> Option<u32> {
+        self.is_checked.then_some(self.crc32)
+    }
+
     pub(super) fn is_folder(&self) -> bool {
         self.folder
     }
@@ -222,21 +247,9 @@ impl Directory {
             let start = directory.names.len();
             directory.names.extend_from_slice(name.as_ref().as_bytes());
             let name = start..directory.names.len();
-            let stop = offset.saturating_add(size);
-            directory.entries.push(Entry {
-                flags: FLAG_UTF8,
-                method: 0,
-                crc32: 0,
-                compressed_size: size,
-                uncompressed_size: size,
-                header_offset: offset,
-                fault: None,
-                folder: false,
-                stored_name: name.clone(),
-                text: name,
-                stop,
-            });
-            offset = stop;
+            let entry = Entry::plain(name, offset, size, 0);
+            offset = entry.stop;
+            directory.entries.push(entry);
         }
         let count = directory.entries.len() as u32;
         directory.by_name = (0..count).collect();
@@ -256,7 +269,7 @@ impl Directory {
         self.entries.is_empty()
     }
 
-    /// Whether this is plain files laid end to end.
+    /// Whether this is plain files: laid end to end, or in a shard.
     #[must_use]
     pub fn is_bare(&self) -> bool {
         self.bare
@@ -297,10 +310,13 @@ impl Directory {
 
     /// The bytes of the chunk that hold a member: local header, data, descriptor. Ends at the next member's header or
     /// the directory, and where these are far, at the most that the local header can reach. Of a member that has a fault
-    /// nothing is needed: one byte, so that no range is empty.
+    /// nothing is needed: one byte, so that no range is empty. Of plain files, which may be empty, the file alone.
     #[must_use]
     pub fn extent(&self, index: usize) -> Range<u64> {
         let entry = &self.entries[index];
+        if self.bare && entry.fault.is_some() {
+            return entry.header_offset..entry.header_offset;
+        }
         if entry.fault.is_some() {
             let start = entry.header_offset.min(entry.stop.saturating_sub(1));
             return start..start + 1;
@@ -423,7 +439,7 @@ impl Directory {
     }
 
     /// Sorts the names, and gives a fault to all members of one name.
-    fn index_names(&mut self) -> Result<()> {
+    pub(super) fn index_names(&mut self) -> Result<()> {
         self.by_name.try_reserve_exact(self.len()).map_err(no_memory)?;
         self.by_name.extend(0..self.len() as u32);
         self.sort_names();
@@ -446,12 +462,12 @@ impl Directory {
     }
 }
 
-fn no_memory(_: TryReserveError) -> Error {
+pub(super) fn no_memory(_: TryReserveError) -> Error {
     Error::new(Code::LimitMemory, "no memory for the directory")
 }
 
 /// Puts bytes behind the others, and says where.
-fn append(names: &mut Vec<u8>, bytes: &[u8]) -> Result<Range<usize>> {
+pub(super) fn append(names: &mut Vec<u8>, bytes: &[u8]) -> Result<Range<usize>> {
     let start = names.len();
     names.try_reserve(bytes.len()).map_err(no_memory)?;
     names.extend_from_slice(bytes);
@@ -512,6 +528,7 @@ impl<'a> Header<'a> {
             header_offset: self.local_offset.into(),
             fault: None,
             folder: false,
+            is_checked: false,
             stored_name: 0..0,
             text: 0..0,
             stop: 0,

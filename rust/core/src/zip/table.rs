@@ -25,6 +25,7 @@ const FOLDER: u8 = 1;
 const HAS_FAULT: u8 = 1 << 1;
 /// The name as text is another than the name as stored.
 const HAS_TEXT: u8 = 1 << 2;
+const IS_CHECKED: u8 = 1 << 3;
 
 /// No entry takes fewer: flags, a CRC, and seven varints.
 const LEAST_ENTRY_BYTES: usize = 1 + 4 + 7;
@@ -94,7 +95,12 @@ impl Directory {
 fn put_entry(out: &mut Vec<u8>, entry: &Entry, follows: u64) {
     let has_text = entry.text != entry.stored_name;
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
-    out.push(flag(entry.folder, FOLDER) | flag(entry.fault.is_some(), HAS_FAULT) | flag(has_text, HAS_TEXT));
+    out.push(
+        flag(entry.folder, FOLDER)
+            | flag(entry.fault.is_some(), HAS_FAULT)
+            | flag(has_text, HAS_TEXT)
+            | flag(entry.is_checked, IS_CHECKED),
+    );
     out.extend_from_slice(&entry.crc32.to_le_bytes());
     put(out, entry.flags.into());
     put(out, entry.method.into());
@@ -127,6 +133,7 @@ fn read_entry(rest: &mut Fields<'_>, follows: u64, named: &mut usize) -> Option<
     let text = if flag & HAS_TEXT == 0 { stored_name.clone() } else { name(rest, named)? };
     let fault = if flag & HAS_FAULT == 0 { None } else { Some(Box::new(read_fault(rest)?)) };
     let folder = flag & FOLDER != 0;
+    let is_checked = flag & IS_CHECKED != 0;
     Some(Entry {
         flags,
         method,
@@ -136,6 +143,7 @@ fn read_entry(rest: &mut Fields<'_>, follows: u64, named: &mut usize) -> Option<
         header_offset,
         fault,
         folder,
+        is_checked,
         stored_name,
         text,
         stop,
