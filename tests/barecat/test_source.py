@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from pixcrawler import Limits, _native, load_dataset, verify_dataset
-from pixcrawler.barecat import Barecat, BarecatError, BarecatIntegrityError
+from pixcrawler.barecat import Barecat, BarecatError, BarecatIntegrityError, schema
 from pixcrawler.exceptions import DecompressionError, IntegrityError, LimitError, NotFoundError
 from pixcrawler.sources import archive
 from support import checksums, member_name, number_of, numbered, run_child, write_zip
@@ -379,6 +379,13 @@ def test_a_data_loader_with_two_workers(tmp_path: Path) -> None:
     assert run_child(code, path, timeout_s=200) == "same\n"
 
 
+def test_the_index_is_walked_and_nothing_is_sorted(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {schema.SAMPLES}")]
+    assert len(plan) == 1
+    assert "idx_files_shard_offset" in plan[0]
+
+
 def test_neighbours_are_read_in_one_call(path: Path) -> None:
     with load_dataset(path) as dataset:
         chunk = dataset.chunks[0]
@@ -387,4 +394,14 @@ def test_neighbours_are_read_in_one_call(path: Path) -> None:
         ranges = [(chunk, 5, 50), (chunk, 0, 0), (chunk, 0, 1 << 40), (chunk, 0, 5)]
         data = shard(path).read_bytes()
         assert source.read_many(ranges, 4) == [data[5:50], b"", None, data[:5]]
+        expected = [label for _, label in dataset]
+        assert [label for _, label in dataset[[4, 20, 1]]] == [expected[number] for number in (4, 20, 1)]
+    # Rows of no shard have no bytes to be read; their own errors tell why.
+    change(path, "UPDATE files SET shard = -1 WHERE path = 'label2/0005.png'")
+    change(path, "UPDATE files SET shard = 7 WHERE path = 'label2/0008.png'")
+    with load_dataset(path) as dataset:
+        for number, code in ((0, "archive_row"), (29, "shard_missing")):
+            with pytest.raises(BarecatIntegrityError) as wrong:
+                list(dataset[[4, number, 20]])
+            assert wrong.value.code == code
         assert (np.asarray(dataset[3][0]) == np.asarray(dataset[[3]][0][0])).all()

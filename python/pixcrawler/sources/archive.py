@@ -17,7 +17,7 @@ from pixcrawler import _native
 from pixcrawler._machine import usable_cpus
 from pixcrawler._native import Directory, SegmentBuffer
 from pixcrawler.barecat import layout, schema
-from pixcrawler.barecat.exceptions import BarecatIntegrityError
+from pixcrawler.barecat.exceptions import BarecatError
 from pixcrawler.barecat.index import Index
 from pixcrawler.barecat.shards import Shards, checked_address
 from pixcrawler.exceptions import LimitError, NotFoundError
@@ -206,7 +206,7 @@ class ArchiveSource:
         place = Path(self._shards.path(run.shard))
         try:
             file = self._shards.file(run.shard)
-        except BarecatIntegrityError as exc:
+        except BarecatError as exc:
             raise exc.with_place(chunk_id=chunk.id) from None
         except OSError as exc:
             raise_file_error(exc, place, chunk.id)
@@ -220,7 +220,7 @@ class ArchiveSource:
             run = self._runs[chunk.index]
             try:
                 items.append((at, (self._shards.file(run.shard), run.start + start, stop - start, None)))
-            except (BarecatIntegrityError, OSError):
+            except (BarecatError, OSError):
                 # Reading it by itself tells why.
                 continue
         found = _native.read_many([item for _, item in items], usable_cpus())
