@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pixcrawler._native import crc32c, read_many
@@ -15,14 +16,25 @@ from pixcrawler.barecat.shards import checked_address
 from pixcrawler.exceptions import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from pixcrawler.barecat.appending import Appender
     from pixcrawler.barecat.archive import Barecat
     from pixcrawler.barecat.reading import IndexReader
     from pixcrawler.barecat.shards import Shards
 
-__all__ = ["Problem", "defrag", "file_problem", "index_problems", "logged", "orphaned_bytes", "problems"]
+__all__ = [
+    "Holes",
+    "Problem",
+    "cut_ends",
+    "defrag",
+    "file_problem",
+    "holes",
+    "index_problems",
+    "logged",
+    "orphaned_bytes",
+    "problems",
+]
 
 _LOG = logging.getLogger("pixcrawler.barecat")
 
@@ -30,6 +42,8 @@ _LOG = logging.getLogger("pixcrawler.barecat")
 _CHECKED_FILES = 1000
 _CHECKED_BYTES = 64 << 20
 _READ_BYTES = 8 << 20
+# Also what the real command prints.
+_MISMATCH = "CRC32C mismatch for file"
 # Bytes that are moved between two commits, and how wide a gap is made for that by putting files aside.
 _MOVED_BYTES = 64 << 20
 _GAP_BYTES = 64 << 20
@@ -41,7 +55,7 @@ class Problem(NamedTuple):
     Attributes:
         text: What, in words.
         path: The entry concerned, None of the index as a whole.
-        is_content: Whether bytes are wrong, and not the index.
+        is_content: Whether bytes are wrong or missing, and not the index.
     """
 
     text: str
@@ -123,12 +137,20 @@ def _row_problems(index: IndexReader) -> Iterator[Problem]:
 # The bytes.
 
 
-def problems(archive: Barecat, *, quick: bool = False) -> Iterator[Problem]:
+def problems(
+    archive: Barecat,
+    *,
+    quick: bool = False,
+    threads: int | None = None,
+    on_progress: Callable[[int, int | None], None] | None = None,
+) -> Iterator[Problem]:
     """Everything that is wrong with an archive.
 
     Args:
         archive: Read-only or not.
         quick: Compare the checksum of the last file alone.
+        threads: How many compare checksums; None is one a processor.
+        on_progress: Called with the number of files whose checksums were compared, and of all.
 
     Yields:
         Problems of the index; bytes that are missing; files with another checksum. A file without one passes if its
@@ -136,7 +158,7 @@ def problems(archive: Barecat, *, quick: bool = False) -> Iterator[Problem]:
     """
     yield from index_problems(archive.index)
     if not quick:
-        yield from _content_problems(archive)
+        yield from _content_problems(archive, threads, on_progress)
         return
     yield from _length_problems(archive)
     last = archive.index.get_last_file()
@@ -144,7 +166,7 @@ def problems(archive: Barecat, *, quick: bool = False) -> Iterator[Problem]:
         row = (last.shard, last.offset, last.size, last.crc32c)
         problem = file_problem(archive.shards, last.path, row)
         # That it is too short was told above.
-        if problem is not None and problem.is_content:
+        if problem is not None and problem.text == _MISMATCH:
             yield problem
 
 
@@ -156,7 +178,9 @@ def _length_problems(archive: Barecat) -> Iterator[Problem]:
         if info.shard not in sizes:
             sizes[info.shard] = archive.shards.size(info.shard) if info.shard >= 0 else 0
         if info.end > sizes[info.shard]:
-            yield Problem(f"shard {info.shard} ends at {sizes[info.shard]}, the file at {info.end}", info.path)
+            yield Problem(
+                f"shard {info.shard} ends at {sizes[info.shard]}, the file at {info.end}", info.path, is_content=True
+            )
 
 
 def file_problem(shards: Shards, path: str, row: Sequence[Any]) -> Problem | None:
@@ -179,18 +203,21 @@ def file_problem(shards: Shards, path: str, row: Sequence[Any]) -> Problem | Non
         for start in range(offset, stop, _READ_BYTES):
             found = crc32c(shards.read(path, shard, start, min(_READ_BYTES, stop - start)), found)
     except BarecatIntegrityError as exc:
-        return Problem(exc.detail, path)
+        return Problem(exc.detail, path, is_content=exc.code != "archive_row")
     except OSError as exc:
-        return Problem(f"the shard cannot be read: {exc.strerror or exc}", path)
+        return Problem(f"the shard cannot be read: {exc.strerror or exc}", path, is_content=True)
     if crc is not None and found != crc:
-        return Problem("CRC32C mismatch for file", path, is_content=True)
+        return Problem(_MISMATCH, path, is_content=True)
     return None
 
 
-def _content_problems(archive: Barecat) -> Iterator[Problem]:
+def _content_problems(
+    archive: Barecat, threads: int | None, on_progress: Callable[[int, int | None], None] | None
+) -> Iterator[Problem]:
     from pixcrawler._machine import usable_cpus
 
-    threads = usable_cpus()
+    threads = threads or usable_cpus()
+    count, checked = archive.num_files, 0
     part: list[BarecatFileInfo] = []
     size = 0
     for info in archive.index.iter_all_fileinfos(Order.ADDRESS):
@@ -201,7 +228,10 @@ def _content_problems(archive: Barecat) -> Iterator[Problem]:
         size += info.size
         if len(part) == _CHECKED_FILES or size >= _CHECKED_BYTES:
             yield from _checked(part, archive.shards, threads)
+            checked += len(part)
             part, size = [], 0
+            if on_progress is not None:
+                on_progress(checked, count)
     yield from _checked(part, archive.shards, threads)
 
 
@@ -237,7 +267,28 @@ def orphaned_bytes(archive: Barecat) -> int:
 # Closing holes.
 
 
-def defrag(archive: Barecat, *, quick: bool = False) -> int:
+class Holes(NamedTuple):
+    """Space in shards that no file claims.
+
+    Attributes:
+        physical_size: Bytes of all shards.
+        logical_size: Bytes of all files.
+        num_gaps: Gaps between files, and behind the last one of a shard.
+    """
+
+    physical_size: int
+    logical_size: int
+    num_gaps: int
+
+
+def holes(archive: Barecat) -> Holes:
+    """What :func:`defrag` could free. The archive may be read-only."""
+    index, shards = archive.index, archive.shards
+    tails = sum(shards.size(shard) > index.logical_shard_end(shard) for shard in shards.numbers())
+    return Holes(archive.total_physical_size_stat, archive.total_logical_size, len(_holes(archive)) + tails)
+
+
+def defrag(archive: Barecat, *, quick: bool = False, max_seconds: float | None = None) -> int:
     """Close holes: files move into free space, one after the other, and the shards' ends are cut.
 
     No byte that a committed row names is ever overwritten: a file is copied, the copy made durable, the row committed,
@@ -247,6 +298,7 @@ def defrag(archive: Barecat, *, quick: bool = False) -> int:
     Args:
         archive: To be changed.
         quick: Only move files from the end into holes that they fit in.
+        max_seconds: With ``quick``, begin no move after that time.
 
     Returns:
         Bytes that the shards have become smaller by.
@@ -258,11 +310,11 @@ def defrag(archive: Barecat, *, quick: bool = False) -> int:
     before = archive.total_physical_size_stat
     archive.commit()
     if quick:
-        _fill_holes(archive)
+        _fill_holes(archive, None if max_seconds is None else time.monotonic() + max_seconds)
     else:
         _slide(archive)
     archive.commit()
-    _cut_ends(archive)
+    cut_ends(archive)
     archive.commit()
     return before - archive.total_physical_size_stat
 
@@ -326,37 +378,37 @@ def _slide(archive: Barecat) -> None:
                 uncommitted, moved = None, 0
 
 
-def _fill_holes(archive: Barecat) -> None:
+def _fill_holes(archive: Barecat, stop: float | None) -> None:
     """Move the last files, from the end on, each into the first hole that it fits in."""
-    holes = _holes(archive)
+    free = _holes(archive)
     for info in archive.index.list_by_address(descending=True):
         path, shard, offset, size, crc = info[0], *checked_address(info[1:5], info[0])
         if not size:
             continue
-        found = next((hole for hole in holes if hole[2] - hole[1] >= size and hole[:2] < [shard, offset]), None)
-        if found is None:
+        found = next((hole for hole in free if hole[2] - hole[1] >= size and hole[:2] < [shard, offset]), None)
+        if found is None or (stop is not None and time.monotonic() > stop):
             break
         _copy(archive, (path, shard, offset, size, crc), (found[0], found[1]))
         found[1] += size
         if found[1] == found[2]:
-            holes.remove(found)
+            free.remove(found)
 
 
 def _holes(archive: Barecat) -> list[list[int]]:
     """Free space between files: shard, first byte, one past the last."""
-    holes: list[list[int]] = []
+    found: list[list[int]] = []
     place = [0, 0]
     for row in archive.index.list_by_address():
         shard, offset, size, _ = checked_address(row[1:5], row[0])
         if shard != place[0]:
             place = [shard, 0]
         if size and offset > place[1]:
-            holes.append([shard, place[1], offset])
+            found.append([shard, place[1], offset])
         place[1] = max(place[1], offset + size)
-    return holes
+    return found
 
 
-def _cut_ends(archive: Barecat) -> None:
+def cut_ends(archive: Barecat) -> None:
     """Free what stands behind each shard's last file; remove the last shards that hold nothing."""
     appender: Appender = archive.appender
     for shard in archive.shards.numbers():

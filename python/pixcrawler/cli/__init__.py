@@ -10,6 +10,7 @@ import click
 from pixcrawler import __version__
 from pixcrawler.cli._errors import Commands
 from pixcrawler.cli._options import verbosity_options
+from pixcrawler.cli.barecat import barecat
 from pixcrawler.cli.completion import completion
 from pixcrawler.cli.demo import demo
 from pixcrawler.cli.doctor import doctor
@@ -36,5 +37,19 @@ def main() -> None:
 
 
 main.params.extend(verbosity_options())
-for command in (completion, demo, doctor, download, info, list_jobs, login, logout, pack, serve, verify, whoami):
+for command in (
+    barecat,
+    completion,
+    demo,
+    doctor,
+    download,
+    info,
+    list_jobs,
+    login,
+    logout,
+    pack,
+    serve,
+    verify,
+    whoami,
+):
     main.add_command(command)
