@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
-from pixcrawler._native import read_many
 from pixcrawler.barecat import layout
 from pixcrawler.barecat.appending import Appender, store
+from pixcrawler.barecat.contents import Contents, address_in
 from pixcrawler.barecat.exceptions import (
     BarecatError,
-    BarecatIntegrityError,
     FileExistsBarecatError,
     FileNotFoundBarecatError,
 )
 from pixcrawler.barecat.files import open_file
 from pixcrawler.barecat.index import Index
-from pixcrawler.barecat.infos import BarecatDirInfo, BarecatEntryInfo, BarecatFileInfo
+from pixcrawler.barecat.infos import BarecatDirInfo, BarecatFileInfo
 from pixcrawler.barecat.paths import SHARD_SIZE_UNLIMITED, normalize, parse_size
 from pixcrawler.barecat.shards import Shards, checked_address
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
     from typing_extensions import Buffer, Self
@@ -42,7 +41,7 @@ _COMMIT_S = 2.0
 _BUFFER_BYTES = 1 << 20
 
 
-class Barecat(MutableMapping[str, bytes]):
+class Barecat(Contents, MutableMapping[str, bytes]):
     """An archive: shards of bytes, and an index that finds any file in them at once.
 
     ::
@@ -137,23 +136,7 @@ class Barecat(MutableMapping[str, bytes]):
             if limit is not None and size > limit:
                 raise ValueError(f"expected a limit of at least {size} bytes, which shard {shard} has, got {limit}")
 
-    # Its parts, its end.
-
-    @property
-    def index(self) -> Index:
-        """The index.
-
-        Raises:
-            ValueError: The archive is closed.
-        """
-        if self._index is None:
-            raise ValueError("the archive is closed")
-        return self._index
-
-    @property
-    def sharder(self) -> Shards:
-        """The shards, under the name that they have in Barecat."""
-        return self.shards
+    # Its end.
 
     def commit(self) -> None:
         """Make all changes so far durable and visible to others: bytes first, then the rows that name them.
@@ -226,36 +209,6 @@ class Barecat(MutableMapping[str, bytes]):
         state = "closed" if self._index is None else "readonly" if self.readonly else "writing"
         return f"<Barecat {self.path!r}, {state}>"
 
-    # A mapping. Archives are compared by identity: to compare content is to read it.
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
-
-    def __getitem__(self, path: AnyPath) -> bytes:
-        path = normalize(path)
-        row = self.index.address(path)
-        if row is None:
-            raise KeyError(path)
-        return self._read(path, row, 0, None)
-
-    def _read(self, path: str, row: Sequence[Any], start: int, size: int | None) -> bytes:
-        """Bytes of a file, once more if they cannot be had: another process may have moved them since the lookup."""
-        try:
-            return self._read_once(path, row, start, size)
-        except BarecatIntegrityError:
-            shard = row[0]
-            again = self.index.address(path)
-            if again is None or not isinstance(shard, int):
-                raise
-            self.shards.forget(shard)
-        return self._read_once(path, again, start, size)
-
-    def _read_once(self, path: str, row: Sequence[Any], start: int, size: int | None) -> bytes:
-        shard, offset, whole, crc = checked_address(row, path)
-        if start == 0 and (size is None or size >= whole):
-            return self.shards.read(path, shard, offset, whole, crc)
-        count = max(0, whole - start if size is None else min(size, whole - start))
-        return self.shards.read(path, shard, offset + start, count) if count else b""
-
     def __setitem__(self, path: AnyPath, data: bytes) -> None:
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise ValueError(f"a file's content is bytes, bytearray or memoryview, not {type(data).__name__}")  # noqa: TRY004
@@ -268,31 +221,6 @@ class Barecat(MutableMapping[str, bytes]):
             raise KeyError(path)
         self.remove(path)
 
-    def __contains__(self, path: object) -> bool:
-        return path in self.index
-
-    def __len__(self) -> int:
-        return self.index.num_files
-
-    def __bool__(self) -> bool:
-        return True
-
-    def __iter__(self) -> Iterator[str]:
-        return self.index.iter_all_filepaths()
-
-    def keys(self) -> Iterator[str]:  # type: ignore[override]
-        """All files' paths, one by one."""
-        return iter(self)
-
-    def values(self) -> Iterator[bytes]:  # type: ignore[override]
-        """All files' contents, one by one."""
-        return (data for _, data in self.items())
-
-    def items(self) -> Iterator[tuple[str, bytes]]:  # type: ignore[override]
-        """All files' paths and contents, one by one."""
-        for info in self.index.iter_all_fileinfos():
-            yield info.path, self._read(info.path, _address(info), 0, None)
-
     def clear(self) -> None:
         """Remove everything but the root."""
         self.check_changeable()
@@ -300,162 +228,7 @@ class Barecat(MutableMapping[str, bytes]):
             self._remove_tree(name)
         self._changed()
 
-    # A file system, read.
-
-    def path_of(self, item: AnyPath | BarecatEntryInfo) -> str:
-        """A path or an info's path, normalised."""
-        return normalize(item)
-
-    def files(self) -> Iterator[str]:
-        """All files' paths."""
-        return self.index.iter_all_filepaths()
-
-    def dirs(self) -> Iterator[str]:
-        """All directories' paths, the root's ``''`` included."""
-        return self.index.iter_all_dirpaths()
-
-    @property
-    def num_files(self) -> int:
-        """Files in the archive."""
-        return self.index.num_files
-
-    @property
-    def num_dirs(self) -> int:
-        """Directories in the archive, the root included."""
-        return self.index.num_dirs
-
-    @property
-    def total_size(self) -> int:
-        """Bytes of all files."""
-        return self.index.total_size
-
-    @property
-    def total_logical_size(self) -> int:
-        """Bytes of all files."""
-        return self.index.total_size
-
-    @property
-    def total_physical_size_seek(self) -> int:
-        """Bytes of all shards, holes included."""
-        return self.shards.total_size()
-
-    @property
-    def total_physical_size_stat(self) -> int:
-        """Bytes of all shards, holes included."""
-        return self.shards.total_size()
-
-    @property
-    def shard_size_limit(self) -> int:
-        """Bytes that a shard may have; settable. Raises ValueError if a shard has more."""
-        return self.index.shard_size_limit
-
-    @shard_size_limit.setter
-    def shard_size_limit(self, limit: int | str) -> None:
-        self.check_writable()
-        self._check_limit(parse_size(limit))
-        self.index.shard_size_limit = limit
-        self._limit = self.index.shard_size_limit
-
-    def exists(self, path: AnyPath) -> bool:
-        """Whether there is a file or a directory of that path."""
-        return self.index.exists(path)
-
-    def isfile(self, path: AnyPath) -> bool:
-        """Whether there is a file of that path."""
-        return self.index.isfile(path)
-
-    def isdir(self, path: AnyPath) -> bool:
-        """Whether there is a directory of that path; the root is ``''``."""
-        return self.index.isdir(path)
-
-    def listdir(self, path: AnyPath = "") -> list[str]:
-        """Names of a directory's entries. Raises FileNotFoundBarecatError."""
-        return self.index.listdir_names(path)
-
-    def scandir(self, path: AnyPath = "") -> Iterator[BarecatFileInfo | BarecatDirInfo]:
-        """Infos of a directory's entries. Raises FileNotFoundBarecatError."""
-        return self.index.iterdir_infos(path)
-
-    def walk(self, path: AnyPath = "") -> Iterator[tuple[str, list[str], list[str]]]:
-        """Walk a tree from the top, as ``os.walk``; the root's path is ``'.'``. Raises FileNotFoundBarecatError."""
-        return self.index.walk_names(path)
-
-    def glob(self, pattern: str, recursive: bool = False, include_hidden: bool = False) -> list[str]:
-        """Paths that match, as Python's ``glob.glob`` gives them."""
-        return self.index.glob_paths(pattern, recursive, include_hidden)
-
-    def globfiles(self, pattern: str, recursive: bool = False, include_hidden: bool = False) -> list[str]:
-        """The same, of files alone."""
-        return self.index.glob_paths(pattern, recursive, include_hidden, only_files=True)
-
-    def iglob(self, pattern: str, recursive: bool = False, include_hidden: bool = False) -> Iterator[str]:
-        """:meth:`glob`, one by one."""
-        return self.index.iterglob_paths(pattern, recursive, include_hidden)
-
-    def iglobfiles(self, pattern: str, recursive: bool = False, include_hidden: bool = False) -> Iterator[str]:
-        """:meth:`globfiles`, one by one."""
-        return self.index.iterglob_paths(pattern, recursive, include_hidden, only_files=True)
-
-    def _address_of(self, item: AnyPath | BarecatFileInfo) -> tuple[str, Sequence[Any]]:
-        path = normalize(item)
-        if isinstance(item, BarecatFileInfo) and item.shard is not None:
-            return path, _address(item)
-        row = self.index.address(path)
-        if row is None:
-            raise FileNotFoundBarecatError("no such file", path=path)
-        return path, row
-
-    def read(self, item: AnyPath | BarecatFileInfo, offset: int = 0, size: int = -1) -> bytes:
-        """Bytes of a file. The checksum is compared if it is the whole of it.
-
-        Args:
-            item: Its path or its info.
-            offset: The first byte; past the end there is nothing.
-            size: How many; all that are left if negative.
-
-        Raises:
-            FileNotFoundBarecatError: There is no such file.
-            BarecatIntegrityError: The bytes are not those that were stored.
-            ValueError: ``offset`` is negative.
-        """
-        if offset < 0:
-            raise ValueError(f"an offset is not negative, got {offset}")
-        path, row = self._address_of(item)
-        return self._read(path, row, offset, None if size < 0 else size)
-
-    def readinto(self, item: AnyPath | BarecatFileInfo, buffer: Buffer, offset: int = 0) -> int:
-        """Fill a buffer with bytes of a file; returns how many there were. Raises as :meth:`read`."""
-        view = memoryview(buffer).cast("B")
-        data = self.read(item, offset, len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def read_many(self, paths: Iterable[AnyPath]) -> list[bytes]:
-        """Read many files: in order of address, neighbours together, on all processors, without the GIL.
-
-        Args:
-            paths: Which, or their infos.
-
-        Returns:
-            Their contents, in order of asking. All are in memory at once.
-
-        Raises:
-            FileNotFoundBarecatError: One of them is not there.
-            BarecatIntegrityError: The bytes of one are not those that were stored.
-        """
-        from pixcrawler._machine import usable_cpus
-
-        rows = self.index.addresses([normalize(path) for path in paths])
-        items = []
-        for path, *row in rows:
-            shard, offset, size, crc = checked_address(row, path)
-            items.append((self.shards.file(shard, path), offset, size, crc))
-        found = read_many(items, usable_cpus())
-        # What failed may have been moved meanwhile.
-        return [
-            one if isinstance(one, bytes) else self._read(row[0], row[1:], 0, None)
-            for row, one in zip(rows, found, strict=True)
-        ]
+    # Changes.
 
     def open(
         self,
@@ -484,8 +257,6 @@ class Barecat(MutableMapping[str, bytes]):
         """
         return open_file(self, item, mode, encoding, errors, newline)
 
-    # Changes.
-
     def check_writable(self) -> None:
         """Raises PermissionError if the archive is read-only, ValueError if it is closed."""
         if self.readonly:
@@ -497,6 +268,18 @@ class Barecat(MutableMapping[str, bytes]):
         self.check_writable()
         if self.append_only:
             raise PermissionError("the archive was opened append-only: nothing in it is changed or removed")
+
+    @property
+    def shard_size_limit(self) -> int:
+        """Bytes that a shard may have; settable. Raises ValueError if a shard has more."""
+        return self.index.shard_size_limit
+
+    @shard_size_limit.setter
+    def shard_size_limit(self, limit: int | str) -> None:
+        self.check_writable()
+        self._check_limit(parse_size(limit))
+        self.index.shard_size_limit = limit
+        self._limit = self.index.shard_size_limit
 
     def _start_appending(self) -> None:
         if not self._is_appending:
@@ -645,7 +428,7 @@ class Barecat(MutableMapping[str, bytes]):
     def _remove_tree(self, path: str) -> None:
         ends: dict[int, tuple[int, int]] = {}
         for info in self.index.iter_fileinfos_below(path) if self.index.isdir(path) else ():
-            shard, offset, size, _ = checked_address(_address(info), info.path)
+            shard, offset, size, _ = checked_address(address_in(info), info.path)
             if size:
                 ends[shard] = max(ends.get(shard, (0, 0)), (offset, size))
         row = self.index.address(path)
@@ -744,7 +527,7 @@ class Barecat(MutableMapping[str, bytes]):
             ValueError: A directory would take a file's place, or the other way round; nothing is copied.
             BarecatIntegrityError: A file of the source is broken; those before it are copied.
         """
-        from pixcrawler.barecat.conversion import included, merge_archive
+        from pixcrawler.barecat.merging import included, merge_archive
 
         self.check_writable()
         opened = source if isinstance(source, Barecat) else Barecat(source)
@@ -807,7 +590,3 @@ class Barecat(MutableMapping[str, bytes]):
         self.check_writable()
         self._start_appending()
         return self._appender
-
-
-def _address(info: BarecatFileInfo) -> tuple[Any, Any, Any, Any]:
-    return info.shard, info.offset, info.size, info.crc32c

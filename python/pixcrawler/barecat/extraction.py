@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, NamedTuple
 
 from pixcrawler._native import crc32c, read_many
-from pixcrawler.barecat.conversion import included
 from pixcrawler.barecat.exceptions import (
     BarecatError,
     BarecatIntegrityError,
@@ -20,6 +19,7 @@ from pixcrawler.barecat.exceptions import (
     IsADirectoryBarecatError,
 )
 from pixcrawler.barecat.infos import BarecatFileInfo, Order
+from pixcrawler.barecat.merging import included
 from pixcrawler.barecat.paths import is_safe, normalize, parent_of
 from pixcrawler.barecat.shards import checked_address
 from pixcrawler.exceptions import PixCrawlerError, escape
