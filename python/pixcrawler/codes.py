@@ -179,6 +179,9 @@ _PYTHON_CODES: dict[str, CodeEntry] = {
     "archive_index": CodeEntry(
         "BarecatIntegrityError", "The archive's index is broken.", "Restore it from a copy, or make the archive anew."
     ),
+    "foreign_archive": CodeEntry(
+        "BarecatIntegrityError", "The tar or zip is broken, or ends too early.", "Fetch or make it anew."
+    ),
     "entry_exists": CodeEntry(
         "FileExistsBarecatError", "The archive has an entry of that path.", "Delete it first, or choose another path."
     ),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from barecat_support import OLD_SCHEMA, rows, statistics
 from pixcrawler import barecat as ours
 
 with warnings.catch_warnings():
@@ -25,26 +26,6 @@ with warnings.catch_warnings():
 PACKAGES = {"ours": ours, "theirs": theirs}
 BOTH_WAYS = pytest.mark.parametrize(("writer", "reader"), [("ours", "theirs"), ("theirs", "ours")])
 FILES = {f"d{n % 7}/s{n % 3}/f{n}.bin": random.Random(n).randbytes(n * 37 % 4001) for n in range(120)}
-
-
-def rows(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def statistics(path: Path) -> dict[str, tuple[int, int, int, int]]:
-    """Each directory's statistics; they must be those that follow from the files' rows."""
-    found = {
-        name: tuple(numbers)
-        for name, *numbers in rows(path, "SELECT path, num_subdirs, num_files, num_files_tree, size_tree FROM dirs")
-    }
-    files = rows(path, "SELECT path, size FROM files")
-    for name, numbers in found.items():
-        below = [(one, size) for one, size in files if not name or one.startswith(f"{name}/")]
-        subdirs = [one for one in found if one and one.rpartition("/")[0] == name]
-        direct = [one for one, _ in below if one.rpartition("/")[0] == name]
-        assert numbers == (len(subdirs), len(direct), len(below), sum(size for _, size in below)), name
-    return found  # type: ignore[return-value]
 
 
 def write(package: Any, path: Path, files: dict[str, bytes], **options: Any) -> None:
@@ -272,34 +253,6 @@ def test_any_changes_give_the_same_archive(first: Any, second: Any, defrags: boo
                     assert bc.num_files == len(model.files)
             found.append(statistics(path))
         assert found[0] == found[1]
-
-
-OLD_SCHEMA = """
-CREATE TABLE files (
-    path TEXT PRIMARY KEY,
-    parent TEXT GENERATED ALWAYS AS (rtrim(rtrim(path, replace(path, '/', '')), '/')) VIRTUAL
-        NOT NULL REFERENCES dirs (path) ON DELETE RESTRICT,
-    shard INTEGER NOT NULL, offset INTEGER NOT NULL, size INTEGER DEFAULT 0, crc32c INTEGER DEFAULT NULL,
-    mode INTEGER DEFAULT NULL, uid INTEGER DEFAULT NULL, gid INTEGER DEFAULT NULL, mtime_ns INTEGER DEFAULT NULL
-);
-CREATE TABLE dirs (
-    path TEXT PRIMARY KEY,
-    parent TEXT GENERATED ALWAYS AS
-        (CASE WHEN path = '' THEN NULL ELSE rtrim(rtrim(path, replace(path, '/', '')), '/') END) VIRTUAL
-        REFERENCES dirs (path) ON DELETE RESTRICT,
-    num_subdirs INTEGER DEFAULT 0, num_files INTEGER DEFAULT 0, size_tree INTEGER DEFAULT 0,
-    num_files_tree INTEGER DEFAULT 0,
-    mode INTEGER DEFAULT NULL, uid INTEGER DEFAULT NULL, gid INTEGER DEFAULT NULL, mtime_ns INTEGER DEFAULT NULL
-);
-CREATE INDEX idx_files_parent ON files (parent);
-CREATE INDEX idx_dirs_parent ON dirs (parent);
-CREATE INDEX idx_files_shard_offset ON files (shard, offset);
-CREATE TABLE config (key TEXT PRIMARY KEY, value_text TEXT DEFAULT NULL, value_int INTEGER DEFAULT NULL);
-INSERT INTO config (key, value_int) VALUES
-    ('use_triggers', 1), ('shard_size_limit', 9223372036854775807), ('schema_version_major', 0);
-INSERT INTO files (path, shard, offset, size, crc32c) VALUES ('a/b', 0, 0, 9, 3808858755), ('c', 0, 9, 0, NULL);
-INSERT INTO dirs (path, num_subdirs, num_files, size_tree, num_files_tree) VALUES ('', 1, 1, 9, 2), ('a', 0, 1, 9, 1);
-"""
 
 
 @pytest.mark.parametrize("minor", [1, 2])

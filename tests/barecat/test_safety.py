@@ -10,10 +10,11 @@ import signal
 import sqlite3
 import threading
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from barecat_support import FILES, content, die_at, forked, make
 from pixcrawler import barecat
 from pixcrawler.barecat import Barecat, BarecatFileInfo, BarecatIntegrityError, Order, appending, archive, maintenance
 from support import run_child
@@ -21,15 +22,6 @@ from support import run_child
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-FILES = {f"d{n % 5}/f{n}": random.Random(n).randbytes(n * 91 % 3001) for n in range(150)}
-
-
-def make(path: Path, files: dict[str, bytes] = FILES, **options: Any) -> Path:
-    with Barecat(path, readonly=False, **options) as bc:
-        for name, data in files.items():
-            bc[name] = data
-    return path
 
 
 def change(path: Path, statement: str, *parameters: object) -> None:
@@ -40,52 +32,11 @@ def change(path: Path, statement: str, *parameters: object) -> None:
         connection.execute("UPDATE config SET value_int = 1 WHERE key = 'use_triggers'")
 
 
-def content(path: Path) -> dict[str, bytes]:
-    with Barecat(path) as bc:
-        return dict(bc.items())
-
-
 def shard(path: Path, number: int = 0) -> Path:
     return path.with_name(f"{path.name}-shard-{number:05d}")
 
 
 # Crashes: a child is killed at its n-th call that changes a file, for every n.
-
-
-def forked(work: Callable[[], bool]) -> int:
-    """The exit code of a forked child: 0 if the work succeeds, negative if a signal ended it."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            code = 0 if work() else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def die_at(point: int) -> None:
-    """Kill this process at its n-th call that changes a file, after half of the bytes if it writes some."""
-    left = point
-
-    def counted(home: Any, name: str) -> None:
-        real = getattr(home, name)
-
-        def wrapper(*arguments: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left == 0:
-                if name == "pwrite":
-                    real(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2], *arguments[2:])
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments)
-
-        setattr(home, name, wrapper)
-
-    for name in ("pwrite", "ftruncate", "truncate", "unlink", "fdatasync", "fsync"):
-        counted(os, name)
-    for name in ("commit", "_finish", "_begin"):
-        counted(barecat.Index, name)
 
 
 def create(path: Path) -> None:

@@ -527,7 +527,7 @@ class Barecat(Contents, MutableMapping[str, bytes]):
             ValueError: A directory would take a file's place, or the other way round; nothing is copied.
             BarecatIntegrityError: A file of the source is broken; those before it are copied.
         """
-        from pixcrawler.barecat.merging import included, merge_archive
+        from pixcrawler.barecat.merging import chosen, merge_archive
 
         self.check_writable()
         opened = source if isinstance(source, Barecat) else Barecat(source)
@@ -537,8 +537,7 @@ class Barecat(Contents, MutableMapping[str, bytes]):
                 opened,
                 ignore_duplicates=ignore_duplicates,
                 prefix=prefix,
-                is_included=included(pattern, filter_rules),
-                is_filtered=pattern is not None or bool(filter_rules),
+                is_included=chosen(pattern, filter_rules),
             )
         finally:
             if opened is not source:

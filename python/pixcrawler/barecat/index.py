@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     AnyPath: TypeAlias = str | os.PathLike[str]
 
-__all__ = ["Index"]
+__all__ = ["Index", "statements"]
 
 
 class Index(IndexReader):
@@ -89,8 +89,8 @@ class Index(IndexReader):
             if tables:
                 self._check_schema(connection)
                 return
-            for script in (schema.TABLES, schema.TRIGGERS):
-                for statement in _statements(script):
+            for script in (schema.TABLES, schema.INDEXES, schema.TRIGGERS):
+                for statement in statements(script):
                     connection.execute(statement)
             rows = [("shard_size_limit", SHARD_SIZE_UNLIMITED), *schema.CONFIG, ("use_triggers", 0)]
             connection.executemany(schema.SET_CONFIG, rows)
@@ -379,6 +379,24 @@ class Index(IndexReader):
             # Of this time, and not of that of packing what is in it.
             self._changes.keep_mtime.add(path)
 
+    def merge_from_other_barecat(self, index_path: AnyPath, ignore_duplicates: bool = False, prefix: str = "") -> None:
+        """Copy another index's rows, for an archive that has that one's shards behind its own.
+
+        Args:
+            index_path: The other index.
+            ignore_duplicates: Leave out files that this one has; else one is an error.
+            prefix: Directory that they go below.
+
+        Raises:
+            As :meth:`pixcrawler.barecat.Barecat.merge_from_other_barecat`.
+        """
+        from pixcrawler.barecat.merging import merge_index
+
+        with self._whole(), Index(index_path) as source:
+            merge_index(
+                self, source, ignore_duplicates=ignore_duplicates, prefix=prefix, first_shard=self.last_shard() + 1
+            )
+
     # Changes.
 
     def update_file(
@@ -570,7 +588,7 @@ class Index(IndexReader):
         return not logged(index_problems(self))
 
 
-def _statements(script: str) -> Iterator[str]:
+def statements(script: str) -> Iterator[str]:
     """The statements of a script: ``executescript`` would commit first."""
     statement = ""
     for line in script.splitlines(keepends=True):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Holes",
     "Problem",
+    "copy_file",
     "cut_ends",
     "defrag",
     "file_problem",
@@ -319,7 +320,7 @@ def defrag(archive: Barecat, *, quick: bool = False, max_seconds: float | None =
     return before - archive.total_physical_size_stat
 
 
-def _copy(archive: Barecat, info: tuple[str, int, int, int, int | None], target: tuple[int, int]) -> None:
+def copy_file(archive: Barecat, info: tuple[str, int, int, int, int | None], target: tuple[int, int]) -> None:
     """Copy a file's bytes into free space, comparing its checksum, and say in its row where they are now."""
     path, shard, offset, size, crc = info
     found = 0
@@ -347,6 +348,8 @@ def _slide(archive: Barecat) -> None:
             position = (row[1], row[2], row[5])
             path, shard, offset, size, crc = row[0], *checked_address(row[1:5], row[0])
             if not size:
+                # Where nothing lies any more it would keep the shard's end.
+                index.move_bytes(path, *min(target, (shard, offset)))
                 continue
             if target[1] + size > limit:
                 target = (target[0] + 1, 0)
@@ -356,7 +359,7 @@ def _slide(archive: Barecat) -> None:
             gap = offset - target[1] if target[0] == shard else limit
             is_aside = (shard, offset) >= last
             # What is freed can be used again after a commit: a wide gap needs few of them.
-            fits = size <= gap and (is_aside or gap >= _GAP_BYTES)
+            fits = size <= gap and (is_aside or gap >= _GAP_BYTES or target[0] < shard)
             if target >= (shard, offset) or (not fits and is_aside):
                 # Nothing to gain: it lies where it should, or is one that was put aside and cannot come nearer.
                 target = max(target, (shard, offset + size))
@@ -370,7 +373,7 @@ def _slide(archive: Barecat) -> None:
                 place = appender.start_file(size, limit, path)
             else:
                 target = (target[0], target[1] + size)
-            _copy(archive, (path, shard, offset, size, crc), place)
+            copy_file(archive, (path, shard, offset, size, crc), place)
             uncommitted = min(uncommitted or (shard, offset), (shard, offset))
             moved += size
             if moved > _MOVED_BYTES:
@@ -388,7 +391,7 @@ def _fill_holes(archive: Barecat, stop: float | None) -> None:
         found = next((hole for hole in free if hole[2] - hole[1] >= size and hole[:2] < [shard, offset]), None)
         if found is None or (stop is not None and time.monotonic() > stop):
             break
-        _copy(archive, (path, shard, offset, size, crc), (found[0], found[1]))
+        copy_file(archive, (path, shard, offset, size, crc), (found[0], found[1]))
         found[1] += size
         if found[1] == found[2]:
             free.remove(found)

@@ -1,26 +1,45 @@
-"""Archives made of others: what :meth:`pixcrawler.barecat.Barecat.merge_from_other_barecat` does."""
+"""Archives copied into others: whole, in part, or by links to their shards."""
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, cast
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-from pixcrawler.barecat.exceptions import FileExistsBarecatError
+from pixcrawler.barecat import layout
+from pixcrawler.barecat.contents import address_in
+from pixcrawler.barecat.copying import contents_of
+from pixcrawler.barecat.exceptions import BarecatError, BarecatIntegrityError, FileExistsBarecatError
 from pixcrawler.barecat.globbing import compiled
+from pixcrawler.barecat.index import Index
 from pixcrawler.barecat.infos import BarecatDirInfo, BarecatFileInfo, Order
-from pixcrawler.barecat.paths import check_writable, normalize, parent_of
+from pixcrawler.barecat.paths import below, check_writable, normalize, parent_of
+from pixcrawler.barecat.shards import checked_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from pixcrawler.barecat.archive import Barecat
+    from pixcrawler.barecat.reading import IndexReader
 
-__all__ = ["included", "merge_archive"]
+    AnyPath: TypeAlias = str | os.PathLike[str]
+    Rules: TypeAlias = Sequence[tuple[str, str]]
 
-# Larger files are copied in parts.
-_WHOLE_BYTES = 8 << 20
+__all__ = [
+    "chosen",
+    "included",
+    "merge",
+    "merge_archive",
+    "merge_index",
+    "merge_into",
+    "merge_symlink",
+    "prefixes",
+    "subset",
+]
 
 
-def included(pattern: str | None, filter_rules: Sequence[tuple[str, str]] | None) -> Callable[[str], bool]:
+def included(pattern: str | None, filter_rules: Rules | None) -> Callable[[str], bool]:
     """Which paths of a source are taken.
 
     Args:
@@ -45,14 +64,175 @@ def included(pattern: str | None, filter_rules: Sequence[tuple[str, str]] | None
     return is_included
 
 
+def chosen(pattern: str | None, filter_rules: Rules | None) -> Callable[[str], bool] | None:
+    """As :func:`included`, or None where everything is taken, directories without files too."""
+    return included(pattern, filter_rules) if pattern is not None or filter_rules else None
+
+
+# New archives.
+
+
+def merge(
+    source_paths: Iterable[AnyPath],
+    target_path: AnyPath,
+    shard_size_limit: int | str | None = None,
+    overwrite: bool = False,
+    ignore_duplicates: bool = False,
+    as_subdirs: bool = False,
+    prefix: str | None = None,
+    pattern: str | None = None,
+    filter_rules: Rules | None = None,
+) -> None:
+    """Make an archive of several: archives, tars and zips. It appears when it is complete.
+
+    Holes and files that are left out are not copied; checksums are compared.
+
+    Args:
+        source_paths: Which.
+        target_path: The new archive's name.
+        shard_size_limit: Bytes that a shard may have, or text such as ``"50G"``.
+        overwrite: Replace an archive that is there.
+        ignore_duplicates: Of files of one path take the first; else one is an error.
+        as_subdirs: Put each below a directory of its name, without folder and extension.
+        prefix: Directory that everything goes below.
+        pattern: As in :func:`included`.
+        filter_rules: As in :func:`included`.
+
+    Raises:
+        FileExistsBarecatError: There is an archive already, or two sources have a file of one path.
+        BarecatIntegrityError: A source is broken.
+        ValueError: A directory would take a file's place, or the other way round.
+    """
+    from pixcrawler.barecat.archive import Barecat
+    from pixcrawler.barecat.replacing import new_archive
+
+    sources = [os.fspath(path) for path in source_paths]
+    is_included = chosen(pattern, filter_rules)
+    with (
+        new_archive(os.fspath(target_path), overwrite=overwrite) as name,
+        Barecat(name, shard_size_limit, readonly=False) as bc,
+    ):
+        for source, place in zip(sources, prefixes(sources, prefix, as_subdirs=as_subdirs), strict=True):
+            merge_into(bc, source, ignore_duplicates=ignore_duplicates, prefix=place, is_included=is_included)
+
+
+def subset(
+    source_path: AnyPath,
+    target_path: AnyPath,
+    shard_size_limit: int | str | None = None,
+    overwrite: bool = False,
+    pattern: str | None = None,
+    filter_rules: Rules | None = None,
+) -> None:
+    """Make an archive of some of another's files, with the directories that they lie in. As :func:`merge`."""
+    merge([source_path], target_path, shard_size_limit, overwrite, pattern=pattern, filter_rules=filter_rules)
+
+
+def prefixes(sources: Sequence[str], prefix: str | None, *, as_subdirs: bool) -> list[str]:
+    """The directory that each source's entries go below.
+
+    Args:
+        sources: Their names.
+        prefix: One for all.
+        as_subdirs: Below that one for each, of its name.
+    """
+    from pixcrawler.barecat.foreign import stem_of
+
+    start = normalize(prefix or "")
+    return [below(start, stem_of(source)) if as_subdirs else start for source in sources]
+
+
+def merge_into(
+    target: Barecat,
+    source: AnyPath,
+    *,
+    ignore_duplicates: bool,
+    prefix: str,
+    is_included: Callable[[str], bool] | None,
+) -> None:
+    """Copy an archive's, a tar's or a zip's files into an archive.
+
+    Args:
+        target: To be written.
+        source: The archive's, tar's or zip's name.
+        ignore_duplicates: Leave out files that the target has.
+        prefix: Directory of the target that they go below.
+        is_included: Which of the source's files; None takes all, and directories without files.
+
+    Raises:
+        As :func:`merge_archive`, :func:`pixcrawler.barecat.archive2barecat`.
+    """
+    from pixcrawler.barecat.archive import Barecat
+    from pixcrawler.barecat.conversion import add_foreign
+    from pixcrawler.barecat.foreign import kind_of
+
+    if kind_of(source) is not None:
+        _check_prefix(target.index, normalize(prefix))
+        add_foreign(
+            target, source, prefix=normalize(prefix), is_included=is_included, ignore_duplicates=ignore_duplicates
+        )
+        return
+    with Barecat(source) as opened:
+        merge_archive(target, opened, ignore_duplicates=ignore_duplicates, prefix=prefix, is_included=is_included)
+
+
+def merge_symlink(
+    source_paths: Iterable[AnyPath],
+    target_path: AnyPath,
+    overwrite: bool = False,
+    ignore_duplicates: bool = False,
+    as_subdirs: bool = False,
+    prefix: str | None = None,
+    pattern: str | None = None,
+    filter_rules: Rules | None = None,
+) -> None:
+    """Make an archive of several without copying: its shards are symbolic links to theirs. As :func:`merge`.
+
+    Raises:
+        ValueError: A source is a tar or a zip, or the target.
+    """
+    from pixcrawler.barecat.archive import Barecat
+    from pixcrawler.barecat.foreign import kind_of
+    from pixcrawler.barecat.replacing import new_archive
+
+    sources = [os.fspath(path) for path in source_paths]
+    target = os.fspath(target_path)
+    for source in sources:
+        if kind_of(source) is not None:
+            raise ValueError(f"links to shards are not supported with tar/zip: {source!r}")
+        if os.path.realpath(source) == os.path.realpath(target):
+            raise ValueError(f"the target is one of the sources, which must stay: {source!r}")
+    with new_archive(target, overwrite=overwrite) as name, closing(Index(name, readonly=False)) as index:
+        shard = 0
+        for source, place in zip(sources, prefixes(sources, prefix, as_subdirs=as_subdirs), strict=True):
+            with Barecat(source) as opened:
+                numbers = opened.shards.numbers()
+                if numbers != list(range(len(numbers))):
+                    raise BarecatError(f"{source}: expected shards from 0 without holes", code="shard_missing")
+                merge_index(
+                    index,
+                    opened.index,
+                    ignore_duplicates=ignore_duplicates,
+                    prefix=place,
+                    is_included=chosen(pattern, filter_rules),
+                    first_shard=shard,
+                )
+                for number in numbers:
+                    link = os.path.relpath(opened.shards.path(number), os.path.dirname(os.path.abspath(target)))
+                    os.symlink(link, layout.shard_path(name, shard + number))
+            shard += len(numbers)
+
+
+# Into an archive that is open.
+
+
 def merge_archive(
     target: Barecat,
     source: Barecat,
     *,
     ignore_duplicates: bool,
     prefix: str,
-    is_included: Callable[[str], bool],
-    is_filtered: bool,
+    is_included: Callable[[str], bool] | None,
 ) -> None:
     """Copy an archive's files into another one, comparing their checksums. Holes and skipped files are not copied.
 
@@ -63,39 +243,113 @@ def merge_archive(
         source: To be read.
         ignore_duplicates: Leave out files that the target has.
         prefix: Directory of the target that they go below.
-        is_included: Which of the source's files.
-        is_filtered: Whether only directories with such files are taken.
+        is_included: Which of the source's files; None takes all, and directories without files.
 
     Raises:
         FileExistsBarecatError: The target has such a file.
         ValueError: A directory would take a file's place, or the other way round; or a path must not be an entry's.
     """
     prefix = normalize(prefix)
+    for directory in _checked(target.index, source.index, prefix, is_included, ignore_duplicates=ignore_duplicates):
+        target.add(directory, dir_exist_ok=True)
+    files = _files(target.index, source.index, prefix, is_included, ignore_duplicates=ignore_duplicates)
+    for file, content in contents_of(source, files, ahead=source.readonly):
+        new = BarecatFileInfo(below(prefix, file.path), file.mode, file.uid, file.gid, file.mtime_ns)
+        new.size, new.crc32c = file.size, file.crc32c
+        if isinstance(content, bytes):
+            target.add(new, data=content)
+        else:
+            target.add(new, fileobj=content)
+
+
+def merge_index(
+    target: Index,
+    source: IndexReader,
+    *,
+    ignore_duplicates: bool,
+    prefix: str,
+    is_included: Callable[[str], bool] | None = None,
+    first_shard: int,
+) -> None:
+    """Copy an index's rows into another one, whose archive has, or will have, the source's shards under other numbers.
+
+    Args:
+        target: To be written.
+        source: To be read.
+        ignore_duplicates: As in :func:`merge_archive`, here and below.
+        prefix: As there.
+        is_included: As there.
+        first_shard: Number of the source's shard 0 in the target.
+
+    Raises:
+        As :func:`merge_archive`; BarecatIntegrityError: A row cannot be true.
+    """
+    prefix = normalize(prefix)
+    for directory in _checked(target, source, prefix, is_included, ignore_duplicates=ignore_duplicates):
+        target.add_dir(directory, exist_ok=True)
+    for file in _files(target, source, prefix, is_included, ignore_duplicates=ignore_duplicates):
+        shard = checked_address(address_in(file), file.path)[0]
+        file.path, file.shard = below(prefix, file.path), shard + first_shard
+        target.add_file(file)
+
+
+def _files(
+    target: Index,
+    source: IndexReader,
+    prefix: str,
+    is_included: Callable[[str], bool] | None,
+    *,
+    ignore_duplicates: bool,
+) -> Iterator[BarecatFileInfo]:
+    """Infos of the source's files that are to be copied, in order of address."""
+    for file in source.iter_all_fileinfos(Order.ADDRESS):
+        if is_included is not None and not is_included(file.path):
+            continue
+        if not (ignore_duplicates and target.isfile(below(prefix, file.path))):
+            yield file
+
+
+def _checked(
+    target: Index,
+    source: IndexReader,
+    prefix: str,
+    is_included: Callable[[str], bool] | None,
+    *,
+    ignore_duplicates: bool,
+) -> list[BarecatDirInfo]:
+    """Refuse what contradicts itself; returns the directories to be made, or to be changed where they are there."""
+    _check_prefix(target, prefix)
+    wanted: set[str] = set()
+    for path in source.iter_all_filepaths():
+        if not isinstance(path, str):
+            raise BarecatIntegrityError(f"a path is text, not {path!r:.40}", code="archive_row")
+        if is_included is None or is_included(path):
+            _check_file(target, below(prefix, path), ignore_duplicates=ignore_duplicates)
+            place = parent_of(path)
+            while place not in wanted:
+                wanted.add(place)
+                place = parent_of(place)
+    dirs = []
+    for info in source.iter_all_dirinfos(Order.PATH):
+        path = below(prefix, info.path)
+        if not path or (is_included is not None and info.path not in wanted):
+            continue
+        check_writable(path)
+        if target.isfile(path):
+            raise ValueError(f"directory {info.path!r} conflicts with target file")
+        dirs.append(_merged_dir(target, path, info))
+    return dirs
+
+
+def _check_prefix(target: IndexReader, prefix: str) -> None:
     place = prefix
     while place:
         if target.isfile(place):
             raise ValueError(f"the prefix {prefix!r} cannot be a directory: {place!r} exists as a file")
         place = parent_of(place)
-    dirs = [] if is_filtered else [info for info in source.index.iter_all_dirinfos(Order.PATH) if info.path or prefix]
-    for info in dirs:
-        if target.isfile(_below(prefix, info.path)):
-            raise ValueError(f"directory {info.path!r} conflicts with target file")
-    for path in source.index.iter_all_filepaths():
-        if is_included(path):
-            _check_file(target, _below(prefix, path), ignore_duplicates=ignore_duplicates)
-    for info in dirs:
-        _merge_dir(target, _below(prefix, info.path), info)
-    for file in source.index.iter_all_fileinfos(Order.ADDRESS):
-        path = _below(prefix, file.path)
-        if is_included(file.path) and not (ignore_duplicates and target.isfile(path)):
-            _copy(target, source, file, path)
 
 
-def _below(prefix: str, path: str) -> str:
-    return f"{prefix}/{path}" if prefix and path else prefix or path
-
-
-def _check_file(target: Barecat, path: str, *, ignore_duplicates: bool) -> None:
+def _check_file(target: IndexReader, path: str, *, ignore_duplicates: bool) -> None:
     check_writable(path)
     if target.isdir(path):
         raise ValueError(f"file {path!r} conflicts with target directory")
@@ -112,23 +366,14 @@ def _check_file(target: Barecat, path: str, *, ignore_duplicates: bool) -> None:
         place = parent_of(place)
 
 
-def _merge_dir(target: Barecat, path: str, info: BarecatDirInfo) -> None:
-    """Make a directory, or let one that is there take both's modes and the later time."""
+def _merged_dir(target: Index, path: str, info: BarecatDirInfo) -> BarecatDirInfo:
+    """A directory's metadata; one that is there takes both's modes and the later time."""
     new = BarecatDirInfo(path, info.mode, info.uid, info.gid, info.mtime_ns)
     if target.isdir(path):
-        old = target.index.lookup_dir(path)
+        old = target.lookup_dir(path)
         new.uid = new.gid = None
         if info.mode is not None:
             new.mode = info.mode | (old.mode or 0)
         if info.mtime_ns is not None and old.mtime_ns is not None:
             new.mtime_ns = max(info.mtime_ns, old.mtime_ns)
-    target.add(new, dir_exist_ok=True)
-
-
-def _copy(target: Barecat, source: Barecat, file: BarecatFileInfo, path: str) -> None:
-    new = BarecatFileInfo(path, file.mode, file.uid, file.gid, file.mtime_ns, size=file.size, crc32c=file.crc32c)
-    if (file.size or 0) <= _WHOLE_BYTES:
-        target.add(new, data=source.read(file))
-        return
-    with source.open(file, "rb") as stream:
-        target.add(new, fileobj=cast("IO[bytes]", stream))
+    return new

@@ -8,7 +8,7 @@ import re
 
 from pixcrawler.barecat.exceptions import IsADirectoryBarecatError
 
-__all__ = ["check_writable", "is_safe", "name_of", "normalize", "parent_of", "parse_size", "subtree"]
+__all__ = ["below", "check_writable", "is_safe", "name_of", "normalize", "parent_of", "parse_size", "subtree"]
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGT]?)\s*", re.IGNORECASE | re.ASCII)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -69,6 +69,11 @@ def check_writable(path: str) -> None:
 def parent_of(path: str) -> str:
     """The path up to its last slash, without it; ``''`` at the top."""
     return path.rpartition("/")[0]
+
+
+def below(prefix: str, path: str) -> str:
+    """A path put below a directory; either may be the root's, and both are normalised."""
+    return f"{prefix}/{path}" if prefix and path else prefix or path
 
 
 def name_of(path: str) -> str:

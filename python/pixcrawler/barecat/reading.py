@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import operator
 import os
 import sqlite3
 from contextlib import suppress
@@ -341,6 +343,22 @@ class IndexReader:
         dirs = self.iter_all_dirinfos(order, bufsize)
         files = self.iter_all_fileinfos(order, bufsize)
         return (info for part in (dirs, files) for info in part)
+
+    def iter_by_path(self) -> Iterator[BarecatFileInfo | BarecatDirInfo]:
+        """All infos but the root's, directories and files together, in byte order of path; it delays no writer."""
+        self._settle()
+        dirs = self._by_path(BarecatDirInfo, schema.DIRS)
+        files = self._by_path(BarecatFileInfo, schema.FILES)
+        return heapq.merge(dirs, files, key=operator.attrgetter("path"))
+
+    def _by_path(self, kind: type[_Entry], statement: str) -> Iterator[_Entry]:
+        last = ""
+        while rows := self._all(statement + schema.PAGES_BY_PATH, (last, _ROWS)):
+            for row in rows:
+                if not isinstance(row[0], str):
+                    raise BarecatIntegrityError(f"a path is text, not {row[0]!r:.40}", code="archive_row")
+                yield kind._from_row(row)  # noqa: SLF001
+            last = rows[-1][0]
 
     def iter_all_filepaths(self, order: Order = Order.ANY) -> Iterator[str]:
         """All files' paths."""

@@ -45,6 +45,9 @@ CREATE TABLE config (
     value_text TEXT DEFAULT NULL,
     value_int INTEGER DEFAULT NULL
 ) WITHOUT ROWID;
+"""
+
+INDEXES: Final = """
 CREATE UNIQUE INDEX idx_files_path ON files (path);
 CREATE UNIQUE INDEX idx_dirs_path ON dirs (path);
 CREATE INDEX idx_files_parent ON files (parent);
@@ -183,6 +186,7 @@ LAST_SHARD: Final = "SELECT max(shard) FROM files"
 PAGES: Final = " WHERE rowid > ? ORDER BY rowid LIMIT ?"
 PAGED_FILES: Final = f"SELECT rowid, {FILE_COLUMNS} FROM files{PAGES}"
 PAGED_FILE_PATHS: Final = f"SELECT rowid, path FROM files{PAGES}"
+PAGES_BY_PATH: Final = " WHERE path > ? ORDER BY path LIMIT ?"
 # The same by address, which may change between two pages.
 FROM_ADDRESS: Final = (
     "SELECT path, shard, offset, size, crc32c, rowid FROM files"
@@ -238,6 +242,20 @@ COUNT_BY_PARENT: Final = "SELECT parent, count(*), sum(size) FROM files GROUP BY
 TWICE: Final = "SELECT path FROM files INTERSECT SELECT path FROM dirs"
 INTEGRITY: Final = "PRAGMA integrity_check"
 REFERENCES: Final = "PRAGMA foreign_key_check"
+
+# Upgrades: what older indexes hold, and the rows of a new one.
+OLD_CONFIG: Final = "SELECT key, value_text, value_int FROM config WHERE key NOT LIKE 'schema_version%'"
+COPY_CONFIG: Final = "INSERT OR REPLACE INTO config (key, value_text, value_int) VALUES (?, ?, ?)"
+OLD_COLUMNS: Final = "SELECT name FROM pragma_table_info('files')"
+# Of the time before versions were numbered; the root's row need not be there.
+UNVERSIONED_FILES: Final = "SELECT path, shard, offset, size, NULL FROM files ORDER BY shard, offset"
+UNVERSIONED_FILES_WITH_CRC: Final = "SELECT path, shard, offset, size, crc32 FROM files ORDER BY shard, offset"
+UNVERSIONED_DIRS: Final = "SELECT path, NULL, NULL, NULL, NULL FROM directories"
+OLD_DIRS: Final = "SELECT path, mode, uid, gid, mtime_ns FROM dirs"
+ADD_DIR_WITH_STATISTICS: Final = (
+    "INSERT INTO dirs (path, mode, uid, gid, mtime_ns, num_subdirs, num_files, num_files_tree, size_tree)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def ordered(statement: str, order: Order, *, of_files: bool) -> str:
