@@ -95,6 +95,12 @@ def test_D1_names_from_stdin(tree: dict[str, bytes], tmp_path: Path) -> None:
     ours("create", tmp_path / "i", code=2)
 
 
+def test_D2_every_path_that_an_index_lists_can_be_read(tree: dict[str, bytes], tmp_path: Path) -> None:
+    ours("create", tmp_path / "x", ".")
+    with Barecat(tmp_path / "x") as bc:
+        assert {path: bc[path] for path in list(bc.index.iter_all_paths())} == tree
+
+
 def test_D3_a_folder_with_a_slash_is_stored_at_the_top(tree: dict[str, bytes], tmp_path: Path) -> None:
     ours("create", tmp_path / "x", f"{tmp_path}/src/")
     assert content(tmp_path / "x") == tree

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 from barecat_commands import COMMAND, make_tree, ours, theirs
+from cli.command import run_on_terminal
 from pixcrawler.barecat import Barecat, BarecatFileInfo
 from pixcrawler.cli import main
 
@@ -380,3 +381,14 @@ def test_a_reader_of_stdout_that_goes_away_is_no_error(archive: Path) -> None:
         assert process.wait(30) == 0
         assert process.stderr is not None
         assert process.stderr.read() == b""
+
+
+def test_progress_is_shown_on_a_terminal_alone(archive: Path) -> None:
+    for arguments in (["create", "y", "src"], ["extract", "x", "-C", "out"], ["verify", "x"]):
+        code, shown = run_on_terminal("barecat", *arguments)
+        assert code == 0
+        assert "\x1b[" in shown
+    code, shown = run_on_terminal("barecat", "-q", "create", "z", "src")
+    assert (code, shown) == (0, "")
+    done = subprocess.run([*COMMAND, "verify", "x"], capture_output=True, check=True, timeout=60)
+    assert done.stderr == b""

@@ -29,6 +29,7 @@ __all__ = [
     "json_line",
     "listed",
     "long_line",
+    "names",
     "ncdu_json",
     "size_test",
     "total_size",
@@ -93,6 +94,13 @@ def listed(index: IndexReader, argument: str, *, recursive: bool = False) -> Ite
         yield from _matching(index, f"{path}/**" if is_dir else argument, path, recursive=recursive)
     else:
         raise FileNotFoundBarecatError("no such entry", path=path)
+
+
+def names(index: IndexReader, argument: str, *, recursive: bool = False) -> Iterator[str]:
+    """The same without the infos, which for all files of an archive is three times as fast."""
+    if recursive and not normalize(argument):
+        return index.iter_all_filepaths(Order.PATH)
+    return (shown for shown, _ in listed(index, argument, recursive=recursive))
 
 
 def _matching(index: IndexReader, pattern: str, folder: str, *, recursive: bool) -> Iterator[tuple[str, Info]]:

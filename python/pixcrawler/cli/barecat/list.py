@@ -45,7 +45,7 @@ def _lines(
     index: IndexReader, path: str, missing: list[str], *, is_long: bool, recursive: bool, jsonl: bool
 ) -> Iterator[str]:
     from pixcrawler.barecat.exceptions import FileNotFoundBarecatError
-    from pixcrawler.barecat.listing import json_line, listed, long_line, total_size
+    from pixcrawler.barecat.listing import json_line, listed, long_line, names, total_size
 
     try:
         found = listed(index, path, recursive=recursive)
@@ -57,6 +57,6 @@ def _lines(
                 yield f"total {sum(total_size(info) for _, info in entries)}"
             yield from (long_line(shown, info) for shown, info in (found if entries is None else entries))
         else:
-            yield from (shown for shown, _ in found)
+            yield from names(index, path, recursive=recursive)
     except FileNotFoundBarecatError:
         missing.append(path)
