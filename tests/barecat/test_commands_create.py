@@ -122,6 +122,12 @@ def test_D4_the_old_name_of_an_index_is_found(tree: dict[str, bytes], tmp_path: 
     assert not (tmp_path / "x").exists()
     assert ours("list", tmp_path / "x").stdout == "old\nzero\n"
     ours("create", tmp_path / "x", "zero", code=1)
+    for number, arguments in enumerate((["create"], ["add", "-c"])):
+        path = tmp_path / f"old{number}"
+        ours(*arguments, "--index-suffix", path, "zero")
+        assert path.with_name(f"old{number}-sqlite-index").exists()
+        assert not path.exists()
+        assert theirs("list", path) == b"zero\n"
     ours("create", "-f", tmp_path / "x", "zero")
     assert not (tmp_path / "x-sqlite-index").exists()
 

@@ -63,6 +63,7 @@ def create(
     limit: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    index_suffix: bool = False,
     threads: int = 1,
     on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Packed:
@@ -75,6 +76,7 @@ def create(
         overwrite: Remove an archive that is there, once the walk's paths are known to exist.
         resume: Go on with one that is there: files that it has with the same size and time are kept, changed ones are
             replaced, and what no row names at its end is cut off.
+        index_suffix: Make a new index under the name that older versions gave it, ``NAME-sqlite-index``.
         threads: How many read.
         on_progress: Called with the number of files so far, and None.
 
@@ -86,7 +88,7 @@ def create(
         ValueError: The limit is less than what a shard has, or a shard is a symbolic link.
     """
     walk.check()
-    archive = Barecat(path, limit, readonly=False, overwrite=overwrite, exist_ok=resume)
+    archive = Barecat(path, limit, readonly=False, overwrite=overwrite, exist_ok=resume, index_suffix=index_suffix)
     return _Packing(archive, resume=resume, threads=threads, on_progress=on_progress).run(walk)
 
 
@@ -97,6 +99,7 @@ def add(
     limit: int | None = None,
     make: bool = False,
     resume: bool = False,
+    index_suffix: bool = False,
     threads: int = 1,
     on_progress: Callable[[int, int | None], None] | None = None,
 ) -> Packed:
@@ -108,6 +111,7 @@ def add(
         limit: Bytes that a shard may have; None keeps what the archive says.
         make: Make the archive if there is none.
         resume: As in :func:`create`.
+        index_suffix: As there.
         threads: How many read.
         on_progress: Called with the number of files so far, and None.
 
@@ -118,7 +122,7 @@ def add(
     walk.check()
     if not make and not layout.exists(path):
         raise FileNotFoundBarecatError(f"{path} does not exist", code="archive_not_found")
-    archive = Barecat(path, limit, readonly=False)
+    archive = Barecat(path, limit, readonly=False, index_suffix=index_suffix)
     return _Packing(archive, resume=resume, threads=threads, on_progress=on_progress).run(walk)
 
 

@@ -39,6 +39,9 @@ def _source_options(command: _C) -> _C:
         click.option("-i", "--include", multiple=True, metavar="GLOB", help="Take only files that match."),
         threads_option("read files"),
         click.option("-s", "--shard-size-limit", "limit", type=SIZE, help="Bytes that a shard may have, such as 50G."),
+        click.option(
+            "--index-suffix", is_flag=True, help="Name a new index as older versions did, ARCHIVE-sqlite-index."
+        ),
         click.option("--resume", is_flag=True, help="Keep files that are there with the same size and time."),
     )
     for decorator in reversed(decorators):
@@ -49,7 +52,16 @@ def _source_options(command: _C) -> _C:
 @click.command()
 @_source_options
 @click.option("-f", "--force", is_flag=True, help="Replace an archive that is there.")
-def create(*, archive: str, force: bool, resume: bool, limit: int | None, threads: int | None, **source: Any) -> None:
+def create(
+    *,
+    archive: str,
+    force: bool,
+    resume: bool,
+    index_suffix: bool,
+    limit: int | None,
+    threads: int | None,
+    **source: Any,
+) -> None:
     """Make an archive of files and folders.
 
     A folder stands in it as it is named; with a slash at its end, its content stands at the top. Links are followed.
@@ -68,6 +80,7 @@ def create(*, archive: str, force: bool, resume: bool, limit: int | None, thread
             limit=limit,
             overwrite=force,
             resume=resume,
+            index_suffix=index_suffix,
             threads=_threads(threads),
             on_progress=on_progress,
         )
@@ -77,7 +90,9 @@ def create(*, archive: str, force: bool, resume: bool, limit: int | None, thread
 @click.command()
 @_source_options
 @click.option("-c", "--create", "make", is_flag=True, help="Make the archive if there is none.")
-def add(*, archive: str, make: bool, resume: bool, limit: int | None, threads: int | None, **source: Any) -> None:
+def add(
+    *, archive: str, make: bool, resume: bool, index_suffix: bool, limit: int | None, threads: int | None, **source: Any
+) -> None:
     """Add files and folders to an archive.
 
     What is there stays as it is; a file whose path is taken is an error.
@@ -87,7 +102,14 @@ def add(*, archive: str, make: bool, resume: bool, limit: int | None, threads: i
     with refusals(), ExitStack() as stack, progress_bar("storing") as on_progress:
         walk = _walk(archive, stack, **source)
         packed = creation.add(
-            archive, walk, limit=limit, make=make, resume=resume, threads=_threads(threads), on_progress=on_progress
+            archive,
+            walk,
+            limit=limit,
+            make=make,
+            resume=resume,
+            index_suffix=index_suffix,
+            threads=_threads(threads),
+            on_progress=on_progress,
         )
     _tell(packed, walk)
 
