@@ -79,7 +79,7 @@ def by_hand(folder: Path, threads: int, side: int, *, antialias: bool) -> Reader
     return lambda: iter(batches), in_order
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Path, int, int], Reader]] = {
     "to_tensorflow": ours,
     "iter_batches": iter_batches,
     "by_hand": partial(by_hand, antialias=False),
