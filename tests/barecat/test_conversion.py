@@ -263,7 +263,7 @@ def test_names_that_must_not_be(name: str, tmp_path: Path) -> None:
     assert names_in(tmp_path) == before
 
 
-def test_unsafe_rows_do_not_get_out(tmp_path: Path) -> None:
+def test_W10_A05_unsafe_rows_do_not_get_out(tmp_path: Path) -> None:
     import sqlite3
     from contextlib import closing
 
@@ -282,7 +282,7 @@ def test_unsafe_rows_do_not_get_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
-def test_A17_a_tar_or_zip_that_is_cut_or_changed_is_an_error(kind: str, tmp_path: Path) -> None:
+def test_a_tar_or_zip_that_is_cut_or_changed_is_an_error(kind: str, tmp_path: Path) -> None:
     plain = tar_of(*((name, data, REG) for name, data in list(FILES.items())[:20]))
     if kind == "zip":
         out = io.BytesIO()
@@ -361,7 +361,7 @@ def test_hostile_headers(tmp_path: Path) -> None:
         assert (info.uid, info.gid, info.mtime_ns) == (None, -5, None)
 
 
-def test_A05_checksums_are_compared_on_the_way_out(archive: Path, tmp_path: Path) -> None:
+def test_checksums_are_compared_on_the_way_out(archive: Path, tmp_path: Path) -> None:
     large, small = (max(FILES, key=lambda name: len(FILES[name])), "top.txt")
     for name in (large, small):
         shutil.copytree(tmp_path, tmp_path / "copy", ignore=shutil.ignore_patterns("copy"))
@@ -382,7 +382,7 @@ def test_A05_checksums_are_compared_on_the_way_out(archive: Path, tmp_path: Path
     assert not [one for one in names_in(tmp_path) if not one.startswith(archive.name)]
 
 
-def test_W10_nothing_is_overwritten_unasked(archive: Path, tmp_path: Path) -> None:
+def test_D04_nothing_is_overwritten_unasked(archive: Path, tmp_path: Path) -> None:
     tar = tmp_path / "x.tar"
     tar.write_bytes(b"mine")
     (tmp_path / "folder.tar").mkdir()

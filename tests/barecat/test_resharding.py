@@ -170,7 +170,7 @@ def old_archive(path: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["1", "2", "none", "crc"])
-def test_indexes_of_older_versions(kind: str, tmp_path: Path) -> None:
+def test_D04_indexes_of_older_versions(kind: str, tmp_path: Path) -> None:
     index = old_archive(tmp_path / "x", kind)
     old = index.read_bytes()
     index.chmod(0o640)

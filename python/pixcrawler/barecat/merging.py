@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Rules: TypeAlias = Sequence[tuple[str, str]]
 
 __all__ = [
+    "append",
     "chosen",
     "included",
     "merge",
@@ -34,7 +35,6 @@ __all__ = [
     "merge_index",
     "merge_into",
     "merge_symlink",
-    "prefixes",
     "subset",
 ]
 
@@ -82,6 +82,8 @@ def merge(
     prefix: str | None = None,
     pattern: str | None = None,
     filter_rules: Rules | None = None,
+    *,
+    on_source: Callable[[str, str], None] | None = None,
 ) -> None:
     """Make an archive of several: archives, tars and zips. It appears when it is complete.
 
@@ -97,6 +99,7 @@ def merge(
         prefix: Directory that everything goes below.
         pattern: As in :func:`included`.
         filter_rules: As in :func:`included`.
+        on_source: Called with each source, and the directory that it goes below, before it is copied.
 
     Raises:
         FileExistsBarecatError: There is an archive already, or two sources have a file of one path.
@@ -106,14 +109,49 @@ def merge(
     from pixcrawler.barecat.archive import Barecat
     from pixcrawler.barecat.replacing import new_archive
 
-    sources = [os.fspath(path) for path in source_paths]
-    is_included = chosen(pattern, filter_rules)
     with (
         new_archive(os.fspath(target_path), overwrite=overwrite) as name,
         Barecat(name, shard_size_limit, readonly=False) as bc,
     ):
-        for source, place in zip(sources, prefixes(sources, prefix, as_subdirs=as_subdirs), strict=True):
-            merge_into(bc, source, ignore_duplicates=ignore_duplicates, prefix=place, is_included=is_included)
+        for source, place in prefixes(source_paths, prefix, as_subdirs=as_subdirs, on_source=on_source):
+            merge_into(
+                bc,
+                source,
+                ignore_duplicates=ignore_duplicates,
+                prefix=place,
+                is_included=chosen(pattern, filter_rules),
+            )
+
+
+def append(
+    source_paths: Iterable[AnyPath],
+    target_path: AnyPath,
+    shard_size_limit: int | str | None = None,
+    *,
+    as_subdirs: bool = False,
+    prefix: str | None = None,
+    pattern: str | None = None,
+    filter_rules: Rules | None = None,
+    on_source: Callable[[str, str], None] | None = None,
+) -> None:
+    """As :func:`merge`, into an archive that may be there already: the files that it has stay.
+
+    Raises:
+        ValueError: A source is the target.
+    """
+    from pixcrawler.barecat.archive import Barecat
+
+    sources = [os.fspath(path) for path in source_paths]
+    _check_apart(sources, os.fspath(target_path))
+    with Barecat(target_path, shard_size_limit, readonly=False) as bc:
+        for source, place in prefixes(sources, prefix, as_subdirs=as_subdirs, on_source=on_source):
+            merge_into(bc, source, ignore_duplicates=True, prefix=place, is_included=chosen(pattern, filter_rules))
+
+
+def _check_apart(sources: Iterable[str], target: str) -> None:
+    for source in sources:
+        if os.path.realpath(source) == os.path.realpath(target):
+            raise ValueError(f"the target is one of the sources, which must stay: {source!r}")
 
 
 def subset(
@@ -128,18 +166,30 @@ def subset(
     merge([source_path], target_path, shard_size_limit, overwrite, pattern=pattern, filter_rules=filter_rules)
 
 
-def prefixes(sources: Sequence[str], prefix: str | None, *, as_subdirs: bool) -> list[str]:
-    """The directory that each source's entries go below.
+def prefixes(
+    sources: Iterable[AnyPath],
+    prefix: str | None,
+    *,
+    as_subdirs: bool,
+    on_source: Callable[[str, str], None] | None = None,
+) -> Iterator[tuple[str, str]]:
+    """Sources, each with the directory that its entries go below.
 
     Args:
-        sources: Their names.
+        sources: Which.
         prefix: One for all.
         as_subdirs: Below that one for each, of its name.
+        on_source: Told each, when its turn has come.
     """
     from pixcrawler.barecat.foreign import stem_of
 
     start = normalize(prefix or "")
-    return [below(start, stem_of(source)) if as_subdirs else start for source in sources]
+    for path in sources:
+        source = os.fspath(path)
+        place = below(start, stem_of(source)) if as_subdirs else start
+        if on_source is not None:
+            on_source(source, place)
+        yield source, place
 
 
 def merge_into(
@@ -185,6 +235,8 @@ def merge_symlink(
     prefix: str | None = None,
     pattern: str | None = None,
     filter_rules: Rules | None = None,
+    *,
+    on_source: Callable[[str, str], None] | None = None,
 ) -> None:
     """Make an archive of several without copying: its shards are symbolic links to theirs. As :func:`merge`.
 
@@ -200,11 +252,10 @@ def merge_symlink(
     for source in sources:
         if kind_of(source) is not None:
             raise ValueError(f"links to shards are not supported with tar/zip: {source!r}")
-        if os.path.realpath(source) == os.path.realpath(target):
-            raise ValueError(f"the target is one of the sources, which must stay: {source!r}")
+    _check_apart(sources, target)
     with new_archive(target, overwrite=overwrite) as name, closing(Index(name, readonly=False)) as index:
         shard = 0
-        for source, place in zip(sources, prefixes(sources, prefix, as_subdirs=as_subdirs), strict=True):
+        for source, place in prefixes(sources, prefix, as_subdirs=as_subdirs, on_source=on_source):
             with Barecat(source) as opened:
                 numbers = opened.shards.numbers()
                 if numbers != list(range(len(numbers))):

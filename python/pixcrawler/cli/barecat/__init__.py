@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from pixcrawler.cli._errors import EXIT_ERROR, EXIT_INTERRUPTED, CommandError, Commands
+from pixcrawler.cli.barecat.conversion import convert, merge, reshard, subset, upgrade
 from pixcrawler.cli.barecat.create import add, create
 from pixcrawler.cli.barecat.dump import index_to_csv, to_ncdu_json
 from pixcrawler.cli.barecat.extract import cat, extract
@@ -49,7 +50,8 @@ class ArchiveCommands(Commands):
 
 
 def _commands() -> Sequence[click.Command]:
-    return add, cat, create, defrag, du, extract, find, index_to_csv, list_entries, to_ncdu_json, tree, verify
+    read = (cat, du, extract, find, index_to_csv, list_entries, to_ncdu_json, tree, verify)
+    return (*read, add, convert, create, defrag, merge, reshard, subset, upgrade)
 
 
 @click.group(cls=ArchiveCommands)
