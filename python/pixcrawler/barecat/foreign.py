@@ -51,6 +51,8 @@ _MAX_INT = 2**63 - 1
 # Files up to here are read at once.
 _WHOLE_BYTES = 8 << 20
 _BUFFER_BYTES = 1 << 20
+# tarfile copies what is left of its buffer at each read: a large one takes longer than it saves.
+_STREAM_BYTES = 1 << 16
 # A header that holds a name or attributes.
 _HEADER_BYTES = 1 << 20
 _CHAINED_HEADERS = 32
@@ -198,7 +200,7 @@ def read_tar(stream: IO[bytes], kind: str, skipped: Counter[str]) -> Iterator[En
         See :func:`translated`.
     """
     plain = _decompressed(stream, kind)
-    with StrictTar.open(fileobj=plain, mode="r|", bufsize=_BUFFER_BYTES) as tar:
+    with StrictTar.open(fileobj=plain, mode="r|", bufsize=_STREAM_BYTES) as tar:
         while (member := tar.next()) is not None:
             metadata = metadata_of_tar(member)
             if member.isdir():
