@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixcrawler import barecat
 from pixcrawler.barecat import Barecat
+from support import checksums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,3 +117,8 @@ INSERT INTO config (key, value_int) VALUES
 INSERT INTO files (path, shard, offset, size, crc32c) VALUES ('a/b', 0, 0, 9, 3808858755), ('c', 0, 9, 0, NULL);
 INSERT INTO dirs (path, num_subdirs, num_files, size_tree, num_files_tree) VALUES ('', 1, 1, 9, 2), ('a', 0, 1, 9, 1);
 """
+
+
+def put_checksums(dataset: Any, queue: Any) -> None:
+    """What a child process does: here, because one that is spawned imports it by its module's name."""
+    queue.put(checksums(dataset))

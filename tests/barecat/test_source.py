@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from barecat_support import put_checksums
 from pixcrawler import Limits, _native, load_dataset, verify_dataset
 from pixcrawler.barecat import Barecat, BarecatError, BarecatIntegrityError, schema
 from pixcrawler.exceptions import DecompressionError, IntegrityError, LimitError, NotFoundError
@@ -333,10 +334,6 @@ def test_the_native_table_takes_what_rows_say_and_no_more() -> None:
 # Other processes.
 
 
-def _sums(dataset: Any, queue: Any) -> None:
-    queue.put(checksums(dataset))
-
-
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
 def test_it_crosses_processes(method: str, tmp_path: Path) -> None:
@@ -347,7 +344,7 @@ def test_it_crosses_processes(method: str, tmp_path: Path) -> None:
         assert checksums(pickle.loads(pickle.dumps(dataset))) == expected
         queue = context.Queue()
         # A child that is spawned gets the directories: it needs no index.
-        process = context.Process(target=_sums, args=(dataset, queue))
+        process = context.Process(target=put_checksums, args=(dataset, queue))
         path.rename(tmp_path / "away")
         process.start()
         assert queue.get(timeout=30) == expected

@@ -263,7 +263,7 @@ def test_no_more_chunks_wait_on_the_disk_than_are_allowed(server: FaultyServer, 
 
 def test_progress_grows_to_the_end(server: FaultyServer, tmp_path: Path) -> None:
     seen: list[pixcrawler.DownloadProgress] = []
-    server.always[""] = Fault(bytes_per_s=200_000)
+    server.always[""] = Fault(bytes_per_s=20_000)
     download(server, tmp_path, on_progress=seen.append)
     assert len(seen) >= 4
     for before, after in itertools.pairwise(seen):

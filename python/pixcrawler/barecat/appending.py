@@ -179,11 +179,14 @@ class Appender:
         return size - end
 
     def drop(self, shard: int) -> None:
-        """Remove the last shard, which no row names."""
-        if shard == self._shard:
+        """Remove the last shard, which no row names and which is not the first; the one before is written next."""
+        is_open = shard == self._shard
+        if is_open:
             self._close_descriptor()
         os.unlink(layout.shard_path(self._path, shard))
         self._unsynced.discard(shard)
+        if is_open:
+            self._open(shard - 1)
 
     def write_at(self, shard: int, offset: int, data: bytes) -> None:
         """Write into free space of a shard: no committed row names any byte of it."""
